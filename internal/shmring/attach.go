@@ -1,0 +1,154 @@
+package shmring
+
+import "fmt"
+
+// Start says where a reader begins.
+type Start struct {
+	kind     startKind
+	position uint64
+}
+
+type startKind uint8
+
+const (
+	startLatest startKind = iota
+	startOldest
+	startPosition
+)
+
+// FromLatest starts behind the newest record: only what comes is read.
+func FromLatest() Start { return Start{kind: startLatest} }
+
+// FromOldest starts at the oldest record the ring still holds.
+func FromOldest() Start { return Start{kind: startOldest} }
+
+// FromPosition starts exactly at a position, which must be held by the ring and
+// be the start of a record (or the end of the ring): *PositionError otherwise.
+func FromPosition(pos uint64) Start { return Start{kind: startPosition, position: pos} }
+
+// String gives the word that the command line uses.
+func (s Start) String() string {
+	switch s.kind {
+	case startOldest:
+		return "oldest"
+	case startPosition:
+		return fmt.Sprint(s.position)
+	}
+	return "latest"
+}
+
+// startTriesMax bounds the search for a start that a producer at full speed
+// does not overtake. A reader that gates needs two: its first gate, however
+// stale, already stops producers (gate.go).
+const startTriesMax = 10000
+
+// attach finds the start, publishes the gate and checks that it was seen.
+func (c *consumer) attach(from Start) error {
+	for range startTriesMax {
+		announce := load64(c.b, offAnnounce)
+		if announce >= positionMax {
+			return corruptAt(announce, "announced position is out of range")
+		}
+		near, err := c.startBoundary(from, announce)
+		if err != nil {
+			return c.giveUp(err)
+		}
+		if !c.hold(near.pos) {
+			continue
+		}
+		at, ok, err := c.walkToStart(from, near)
+		if err != nil {
+			return c.giveUp(err)
+		}
+		if !ok || !c.hold(at.pos) {
+			continue
+		}
+		c.pos, c.seq = at.pos, at.seq
+		c.told = ^at.pos // so that publish tells the start, too
+		c.publish()
+		return nil
+	}
+	return c.giveUp(corruptAt(load64(c.b, offAnnounce), "no start position holds still"))
+}
+
+// hold publishes pos as gate, if this reader gates, and says whether everything
+// from pos on is still there: the store comes before the load (gate.go).
+func (c *consumer) hold(pos uint64) bool {
+	if c.gating {
+		c.gate = pos
+		store64(c.page, cuGate, pos)
+	}
+	return load64(c.b, offAnnounce) <= pos+c.capacity
+}
+
+func (c *consumer) giveUp(err error) error {
+	store64(c.page, cuGate, gateNone)
+	return err
+}
+
+// startBoundary is a known boundary at or before the start that is wanted.
+func (c *consumer) startBoundary(from Start, announce uint64) (boundary, error) {
+	low := c.oldest(announce)
+	switch from.kind {
+	case startOldest:
+		return c.firstBoundary(low, announce)
+	case startLatest:
+		return c.recent()
+	}
+	if from.position >= low && from.position <= announce {
+		for n := from.position/c.chunk + 1; n > low/c.chunk; n-- {
+			at, ok := c.syncAt(n - 1)
+			if ok && at.pos >= low && at.pos <= from.position {
+				return at, nil
+			}
+		}
+	}
+	return boundary{}, c.positionError(from.position, false)
+}
+
+// firstBoundary is the lowest known boundary at or above low.
+func (c *consumer) firstBoundary(low, announce uint64) (boundary, error) {
+	for n := low / c.chunk; n <= announce/c.chunk; n++ {
+		if at, ok := c.syncAt(n); ok && at.pos >= low && at.pos <= announce {
+			return at, nil
+		}
+	}
+	return c.recent()
+}
+
+// walkToStart goes from a boundary that is held to the exact start. ok is false
+// when the reader was overtaken on the way (it does not gate) and must retry.
+func (c *consumer) walkToStart(from Start, at boundary) (end boundary, ok bool, err error) {
+	if from.kind == startOldest {
+		return at, true, nil
+	}
+	limit := from.position
+	if from.kind == startLatest {
+		limit = at.pos + c.capacity/2
+	}
+	end, good := c.walkToEnd(at, limit)
+	loadsBefore(&c.private)
+	if load64(c.b, offAnnounce) > at.pos+c.capacity {
+		return end, false, nil
+	}
+	if !good {
+		return end, false, corruptAt(end.pos, "bad record header")
+	}
+	if from.kind == startPosition && end.pos != limit {
+		return end, false, c.positionError(limit, end.pos > limit)
+	}
+	return end, true, nil
+}
+
+func (c *consumer) positionError(wanted uint64, inside bool) error {
+	announce := load64(c.b, offAnnounce)
+	newest, err := c.newest()
+	if err != nil {
+		return err
+	}
+	oldest, err := c.firstBoundary(c.oldest(announce), announce)
+	if err != nil {
+		return err
+	}
+	return &PositionError{Wanted: wanted, Oldest: oldest.pos, Newest: newest.pos, Inside: inside}
+}

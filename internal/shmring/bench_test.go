@@ -1,0 +1,37 @@
+package shmring
+
+import (
+	"context"
+	"testing"
+)
+
+func BenchmarkSend64(b *testing.B) {
+	h := newHeapRing(b, Config{Capacity: 1 << 20, RecordMax: 4096, Epoch: 1, Key: 0xA5A5_0000_1234_5678, ConsumersMax: 4})
+	p := h.producer(b, ProducerOptions{})
+	buf := make([]byte, 48)
+	for b.Loop() {
+		if err := p.TrySend(buf); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkSendReceive64(b *testing.B) {
+	for _, policy := range []Policy{PolicyBlock, PolicySkip} {
+		b.Run(policy.String(), func(b *testing.B) {
+			h := newHeapRing(b, Config{Capacity: 1 << 20, RecordMax: 4096, Epoch: 1, Key: 0xA5A5_0000_1234_5678, ConsumersMax: 4})
+			p := h.producer(b, ProducerOptions{})
+			c := h.consumer(b, 0, policy, ConsumerOptions{})
+			buf := make([]byte, 48)
+			ctx := context.Background()
+			for b.Loop() {
+				if err := p.TrySend(buf); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := c.Receive(ctx); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,132 @@
+package shmring
+
+import (
+	"context"
+	"runtime/debug"
+	"time"
+)
+
+// holds keeps, per consumer slot, how long the reader there has held this
+// producer since it last was less than half a ring behind. Only the sum over
+// several holds is a fair measure: a reader that is a little too slow holds the
+// producer again and again, each time for a moment.
+type holds struct {
+	nanos   [ConsumersMax]int64
+	evicted [ConsumersMax]uint32 // generations whose page faulted here
+	slot    int                  // that holds now
+	since   int64                // monotonic ns of the running hold's last account, 0 = none
+}
+
+// account adds the time since the last call to the slot that held the producer
+// then, notes who holds it now (slotNone: nobody), and returns what it added.
+func (h *holds) account(slot int, now int64) (added int64) {
+	if h.since != 0 {
+		added = max(now-h.since, 0)
+		h.nanos[h.slot] += added
+	}
+	h.slot, h.since = slot, now
+	if slot == slotNone {
+		h.since = 0
+	}
+	return added
+}
+
+func (h *holds) caughtUp(slot int) { h.nanos[slot] = 0 }
+
+// holdSlot notes the reader in slot that holds the producer at time now
+// (monotonic ns) and demotes it when its deadline has passed. It returns the ns
+// until that deadline, or a negative number for a reader that has none.
+func (p *producer) holdSlot(slot int, now int64) (left int64) {
+	p.release(slot, now)
+	entry := uint64(consumersOff + slot*consumerSlotBytes)
+	if Policy(load32(p.b, entry+csPolicy)) != PolicyDemote {
+		return -1
+	}
+	after := int64(min(load64(p.b, entry+csDemoteAfter), uint64(demoteAfterNanosMax)))
+	if left = after - p.held.nanos[slot]; left > 0 {
+		return left
+	}
+	p.demote(slot)
+	p.held.caughtUp(slot)
+	return 0
+}
+
+// demoteAfterNanosMax bounds a deadline that is read from shared memory: a day.
+const demoteAfterNanosMax = int64(24 * 3600 * 1e9)
+
+// release ends the running hold (or passes it to another slot) and adds its
+// time to the ring's held time.
+func (p *producer) release(slot int, now int64) {
+	if added := p.held.account(slot, now); added > 0 {
+		p.heldNanos += uint64(added)
+		p.count(psHeldNanos, uint64(added))
+	}
+}
+
+// open opens a claim of n payload bytes. When a reader holds the producer it
+// waits, if block is set, or returns ErrFull; the time counts against a demote
+// reader either way.
+func (p *Producer) open(ctx context.Context, n int, block bool) error {
+	for round := 0; ; round++ {
+		slot, left, err := p.openNow(n)
+		switch {
+		case err == errCursorFault:
+			continue // that reader is evicted now
+		case err != nil:
+			return err
+		case slot == slotNone:
+			return nil
+		case left == 0:
+			continue // demoted now
+		case !block:
+			return ErrFull
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := p.awaitGate(round, slot, left); err != nil && err != errCursorFault {
+			return err
+		}
+	}
+}
+
+func (p *Producer) openNow(n int) (slot int, left int64, err error) {
+	defer p.m.catch(&err, debug.SetPanicOnFault(true))
+	if err := p.admit(n); err != nil {
+		return slotNone, 0, err
+	}
+	slot = p.claim(uint64(n))
+	if slot != slotNone {
+		return slot, p.holdSlot(slot, p.now()), nil
+	}
+	if p.held.since != 0 {
+		p.release(slotNone, p.now())
+	}
+	return slotNone, 0, nil
+}
+
+// awaitGate waits, as the strategy says, for the reader in slot to move its
+// gate; left is how long that may take before it is demoted, or negative.
+func (p *Producer) awaitGate(round, slot int, left int64) (err error) {
+	defer p.m.catch(&err, debug.SetPanicOnFault(true))
+	gate := load64(p.cursors[slot], cuGate)
+	for range p.wait.looks() {
+		if load64(p.cursors[slot], cuGate) != gate {
+			return nil
+		}
+	}
+	switch p.wait.pause(round) {
+	case pauseYield:
+		yield()
+	case pauseSleep:
+		limit := sleepMax
+		if left >= 0 {
+			limit = min(limit, time.Duration(left))
+		}
+		p.sleepOnGate(slot, limit)
+	}
+	return nil
+}
+
+// now is monotonic, in nanoseconds, and never 0.
+func (p *Producer) now() int64 { return int64(time.Since(p.clock)) + 1 }

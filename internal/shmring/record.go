@@ -1,0 +1,102 @@
+package shmring
+
+// A record, aligned to 16 bytes, frame = align16(16 + 8*timestamps + len + 4*checksum):
+//
+//	00 commit u64 = (position | kind) xor key, stored last
+//	08 len u32    data: payload bytes; pad, gap, end: frame bytes
+//	0C aux u32    data: tag in the low 16 bits; gap: records lost in the low 24;
+//	              the top 8 bits are reserved for the previous owner (many)
+//	10 timestamp u64, CLOCK_REALTIME nanoseconds, when the ring has timestamps
+//	   payload, then CRC32C when the ring has checksums
+const (
+	recordAlign       = 16
+	recordHeaderBytes = 16
+	timestampBytes    = 8
+
+	kindData = 1 // a record
+	kindPad  = 2 // filler up to the end of the ring
+	kindGap  = 3 // a claim that died; aux counts its records
+	kindEnd  = 4 // end of stream
+	kindMask = recordAlign - 1
+
+	gapRecordsMask = 1<<24 - 1
+)
+
+// geometry is what hot code needs of a Config, checked once at attach.
+type geometry struct {
+	capacity  uint64
+	mask      uint64 // capacity-1
+	chunk     uint64 // capacity / chunks
+	chunks    uint64
+	key       uint64
+	epoch     uint64
+	bodyOff   uint64 // of the payload within a record
+	recordMax uint64
+}
+
+func (c Config) geometry() geometry {
+	g := geometry{
+		capacity:  c.Capacity,
+		mask:      c.Capacity - 1,
+		chunk:     c.Capacity / chunksPerRing,
+		chunks:    chunksPerRing,
+		key:       c.Key,
+		epoch:     c.Epoch,
+		bodyOff:   recordHeaderBytes,
+		recordMax: uint64(c.RecordMax),
+	}
+	if c.Timestamps {
+		g.bodyOff += timestampBytes
+	}
+	return g
+}
+
+// frameBytes is what a payload of n bytes takes in the ring.
+func (g *geometry) frameBytes(n uint64) uint64 {
+	return (g.bodyOff + n + recordAlign - 1) &^ (recordAlign - 1)
+}
+
+// at is the offset in the data file of the byte at a position.
+func (g *geometry) at(pos uint64) uint64 { return dataOff + pos&g.mask }
+
+func (g *geometry) commitWord(pos, kind uint64) uint64 { return (pos | kind) ^ g.key }
+
+// kindAt gives the kind of the part committed at pos, 0 when there is none.
+func (g *geometry) kindAt(word, pos uint64) uint64 {
+	v := word ^ g.key
+	if v&^kindMask != pos {
+		return 0
+	}
+	if kind := v & kindMask; kind <= kindEnd {
+		return kind
+	}
+	return 0
+}
+
+// part is one step of a walk through the ring: its kind, its whole length, and
+// for data the payload's length, for gaps the records it stands for.
+type part struct {
+	kind    uint64
+	frame   uint64
+	payload uint64
+	lost    uint64
+	tag     uint16
+}
+
+// parse checks the header word (len | aux<<32) of a committed part at pos.
+// ok is false when no correct producer wrote it.
+func (g *geometry) parse(kind, pos, header uint64) (p part, ok bool) {
+	length, aux := header&0xFFFFFFFF, header>>32
+	room := g.capacity - pos&g.mask
+	p.kind = kind
+	switch kind {
+	case kindData:
+		p.payload, p.tag = length, uint16(aux)
+		p.frame = g.frameBytes(length)
+		return p, length <= g.recordMax && p.frame <= room
+	case kindGap:
+		p.lost = aux & gapRecordsMask
+	}
+	p.frame = length
+	return p, length >= recordHeaderBytes && length%recordAlign == 0 && length <= room
+}

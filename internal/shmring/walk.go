@@ -1,0 +1,140 @@
+package shmring
+
+// ring is the shared bytes of a ring and its geometry: what producer, consumer
+// and daemon have in common. b is the data file; cursors[i] is the page of
+// consumer slot i, or nil where the caller was not lent it.
+type ring struct {
+	geometry
+	b       []byte
+	cursors [][]byte
+}
+
+// boundary is a position where a record starts, and how many records there are
+// before it.
+type boundary struct {
+	pos, seq uint64
+}
+
+// next reads the part that is committed at pos. kind 0: nothing is committed
+// there. ok false: what is there was written by no correct producer (or, for a
+// reader that may be lapped, was overwritten between the two loads).
+func (r *ring) next(pos uint64) (p part, ok bool) {
+	kind := r.kindAt(load64(r.b, r.at(pos)), pos)
+	if kind == 0 {
+		return part{}, true
+	}
+	return r.parse(kind, pos, load64(r.b, r.at(pos)+8))
+}
+
+// after is the boundary behind part p at at.
+func (p part) after(at boundary) boundary {
+	at.pos += p.frame
+	switch p.kind {
+	case kindData:
+		at.seq++
+	case kindGap:
+		at.seq += p.lost
+	}
+	return at
+}
+
+// oldest is the lowest position that was surely not overwritten yet.
+func (r *ring) oldest(announce uint64) uint64 {
+	if announce <= r.capacity {
+		return 0
+	}
+	return announce - r.capacity
+}
+
+// pair reads a position and its sequence number that a producer may be
+// replacing: the position is loaded before and after. Producers store
+// syncNone, then the sequence, then the position (putPair).
+func (r *ring) pair(off uint64) (boundary, bool) {
+	pos := load64(r.b, off)
+	seq := load64(r.b, off+8)
+	if pos == syncNone || load64(r.b, off) != pos {
+		return boundary{}, false
+	}
+	return boundary{pos, seq}, pos < positionMax && pos%recordAlign == 0 && seq <= pos/recordAlign
+}
+
+func (r *ring) putPair(off uint64, at boundary) {
+	storeRel64(r.b, off, syncNone)
+	storeRel64(r.b, off+8, at.seq)
+	storeRel64(r.b, off, at.pos)
+}
+
+func (r *ring) syncEntry(pos uint64) uint64 {
+	return syncOff + pos/r.chunk%r.chunks*syncEntryBytes
+}
+
+// syncAt is the first record boundary of chunk number c, if it is known.
+func (r *ring) syncAt(c uint64) (boundary, bool) {
+	at, ok := r.pair(syncOff + c%r.chunks*syncEntryBytes)
+	return at, ok && at.pos/r.chunk == c
+}
+
+// recent is the newest boundary that is known without walking: the hint, or
+// else the newest sync entry, or the ring's beginning. Several tries, because a
+// producer at full speed replaces what is being read.
+func (r *ring) recent() (boundary, error) {
+	for range recentTriesMax {
+		announce := load64(r.b, offAnnounce)
+		if announce >= positionMax {
+			return boundary{}, corruptAt(announce, "announced position is out of range")
+		}
+		low := r.oldest(announce)
+		best, found := r.pair(offHint)
+		found = found && best.pos >= low && best.pos <= announce
+		for c := low / r.chunk; c <= announce/r.chunk; c++ {
+			at, ok := r.syncAt(c)
+			if ok && at.pos >= low && at.pos <= announce && (!found || at.pos > best.pos) {
+				best, found = at, true
+			}
+		}
+		if found {
+			return best, nil
+		}
+	}
+	return boundary{}, corruptAt(load64(r.b, offAnnounce), "no record boundary is known")
+}
+
+// recentTriesMax bounds recent against a peer that rewrites the tables for ever.
+const recentTriesMax = 1000
+
+// newest walks from the newest known boundary to the end of what is committed.
+// It is exact while nothing is being published, and otherwise a position that
+// was the end at some moment of the call. The walk is bounded: behind a hint
+// there are at most hintBytes and one claim, behind a sync entry one chunk more.
+func (r *ring) newest() (boundary, error) {
+	for range recentTriesMax {
+		at, err := r.recent()
+		if err != nil {
+			return boundary{}, err
+		}
+		end, ok := r.walkToEnd(at, at.pos+r.capacity/2)
+		if ok {
+			return end, nil
+		}
+		if announce := load64(r.b, offAnnounce); announce <= end.pos+r.capacity {
+			return boundary{}, corruptAt(end.pos, "bad record header")
+		}
+	}
+	return boundary{}, corruptAt(load64(r.b, offAnnounce), "the end of the ring cannot be found")
+}
+
+// walkToEnd follows records from at to the first that is not committed, or to
+// limit. ok is false at a part that is not well formed.
+func (r *ring) walkToEnd(at boundary, limit uint64) (boundary, bool) {
+	for at.pos < limit {
+		p, ok := r.next(at.pos)
+		if !ok {
+			return at, false
+		}
+		if p.kind == 0 {
+			break
+		}
+		at = p.after(at)
+	}
+	return at, true
+}
