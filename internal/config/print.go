@@ -1,0 +1,101 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"gopkg.in/yaml.v3"
+)
+
+// The structs below are the file's shape for printing. The order of their
+// fields is the order of the keys.
+type (
+	printedConfig struct {
+		Dir     string         `yaml:"dir"`
+		Control printedControl `yaml:"control"`
+		Admin   printedAdmin   `yaml:"admin"`
+		Limits  printedLimits  `yaml:"limits"`
+		Rings   []printedRing  `yaml:"rings"`
+		Log     printedLog     `yaml:"log"`
+	}
+	printedControl struct {
+		Socket     string `yaml:"socket"`
+		Mode       string `yaml:"mode"`
+		Group      string `yaml:"group"`
+		AdminGroup string `yaml:"admin_group"`
+	}
+	printedAdmin struct {
+		Listen string `yaml:"listen"`
+	}
+	printedLimits struct {
+		Memory      string `yaml:"memory"`
+		Rings       int    `yaml:"rings"`
+		Attachments int    `yaml:"attachments"`
+		Connections int    `yaml:"connections"`
+	}
+	printedRing struct {
+		Name         string        `yaml:"name"`
+		Capacity     string        `yaml:"capacity"`
+		RecordMax    string        `yaml:"record_max"`
+		Producers    string        `yaml:"producers"`
+		ConsumersMax int           `yaml:"consumers_max"`
+		Timestamps   bool          `yaml:"timestamps"`
+		Checksum     bool          `yaml:"checksum"`
+		Policy       string        `yaml:"policy"`
+		DemoteAfter  time.Duration `yaml:"demote_after"`
+		Allow        printedAllow  `yaml:"allow,omitempty"`
+	}
+	printedAllow struct {
+		Produce *Principals `yaml:"produce,omitempty"`
+		Consume *Principals `yaml:"consume,omitempty"`
+		Gate    *Principals `yaml:"gate,omitempty"`
+	}
+	printedLog struct {
+		Level  string `yaml:"level"`
+		Format string `yaml:"format"`
+	}
+)
+
+// YAML prints c with every key, defaults included. Parse of the text gives a
+// Config equal to c.
+func (c *Config) YAML() ([]byte, error) {
+	p := printedConfig{
+		Dir: c.Dir,
+		Control: printedControl{
+			Socket:     c.Control.Socket,
+			Mode:       fmt.Sprintf("0%03o", c.Control.Mode),
+			Group:      c.Control.Group,
+			AdminGroup: c.Control.AdminGroup,
+		},
+		Admin: printedAdmin(c.Admin),
+		Limits: printedLimits{
+			Memory:      c.Limits.Memory.String(),
+			Rings:       c.Limits.Rings,
+			Attachments: c.Limits.Attachments,
+			Connections: c.Limits.Connections,
+		},
+		Log: printedLog(c.Log),
+	}
+	for _, r := range c.Rings {
+		p.Rings = append(p.Rings, printedRing{
+			Name:         r.Name,
+			Capacity:     r.Capacity.String(),
+			RecordMax:    r.RecordMax.String(),
+			Producers:    r.Producers,
+			ConsumersMax: r.ConsumersMax,
+			Timestamps:   r.Timestamps,
+			Checksum:     r.Checksum,
+			Policy:       r.Policy,
+			DemoteAfter:  r.DemoteAfter,
+			Allow:        printedAllow(r.Allow),
+		})
+	}
+	var out bytes.Buffer
+	enc := yaml.NewEncoder(&out)
+	enc.SetIndent(2)
+	if err := enc.Encode(p); err != nil {
+		return nil, fmt.Errorf("print configuration: %w", err)
+	}
+	return out.Bytes(), nil
+}
