@@ -1,0 +1,201 @@
+package unixconn
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// backlogMax is how many connections wait to be accepted; the kernel lowers
+	// it to net.core.somaxconn.
+	backlogMax = 4096
+	// placeTriesMax is how often Listen looks again when what lies at its path
+	// changes under its hands.
+	placeTriesMax = 10
+)
+
+// Listener accepts connections at a path.
+type Listener struct {
+	socket *net.UnixListener
+	path   string
+	inode  unix.Stat_t // what lies at path as long as the socket is ours
+}
+
+// Listen makes a socket at path with the given permission bits and group; gid -1
+// leaves the group of the process. A socket that nobody answers on is replaced.
+// Errors wrap ErrPathTooLong, ErrInUse, ErrNotSocket, or that of the system; each
+// names the path and the way out.
+//
+// There is no instant at which the socket can be opened with another mode: it is
+// bound to a temporary name beside path, where a connect is refused because it
+// does not listen yet; then it gets its group, its mode, then it listens, and
+// only then it is renamed to path. So whoever finds path finds it complete.
+func Listen(path string, mode os.FileMode, gid int) (*Listener, error) {
+	if len(path) > socketPathBytesMax {
+		return nil, pathTooLong(path)
+	}
+	l := &Listener{path: path}
+	if err := l.listen(mode, gid); err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", path, err)
+	}
+	return l, nil
+}
+
+// listen reaches the temporary name through a descriptor of the folder, so it
+// fits into an address whenever path does.
+func (l *Listener) listen(mode os.FileMode, gid int) error {
+	dirfd, err := unix.Open(filepath.Dir(l.path), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open its folder: %w", err)
+	}
+	folder := os.NewFile(uintptr(dirfd), filepath.Dir(l.path))
+	defer func() { _ = folder.Close() }() // nothing was written through it
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return fmt.Errorf("socket: %w", err)
+	}
+	file := os.NewFile(uintptr(fd), l.path)
+	defer func() { _ = file.Close() }() // the listener has a duplicate
+
+	temporary := ".brokerd-" + rand.Text()[:10]
+	address := &unix.SockaddrUnix{Name: fmt.Sprintf("/proc/self/fd/%d/%s", dirfd, temporary)}
+	if err := unix.Bind(fd, address); err != nil {
+		return fmt.Errorf("bind in its folder: %w", err)
+	}
+	err = l.prepare(fd, dirfd, temporary, mode, gid)
+	if err == nil {
+		err = l.place(dirfd, temporary)
+	}
+	if err != nil {
+		_ = unix.Unlinkat(dirfd, temporary, 0) // the error above is the one to tell
+		return err
+	}
+	listener, err := net.FileListener(file)
+	if err != nil {
+		return errors.Join(err, os.Remove(l.path))
+	}
+	l.socket = listener.(*net.UnixListener)
+	return nil
+}
+
+func (l *Listener) prepare(fd, dirfd int, temporary string, mode os.FileMode, gid int) error {
+	if gid >= 0 {
+		if err := unix.Fchownat(dirfd, temporary, -1, gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return fmt.Errorf("give it to group %d, of which the user of this process must be a member: %w", gid, err)
+		}
+	}
+	if err := unix.Fchmodat(dirfd, temporary, uint32(mode.Perm()), 0); err != nil {
+		return fmt.Errorf("set its mode to %#o: %w", mode.Perm(), err)
+	}
+	if err := unix.Fstatat(dirfd, temporary, &l.inode, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return fmt.Errorf("look at it: %w", err)
+	}
+	return os.NewSyscallError("listen", unix.Listen(fd, backlogMax))
+}
+
+// place renames the socket to its path. Two daemons that start at once may both
+// find the same dead socket there, so nothing is overwritten unseen: where
+// nothing lay the rename must find nothing, and a dead socket is exchanged for
+// ours and then looked at. If it is not the one that was found dead, the other
+// daemon was faster, and gets its socket back.
+func (l *Listener) place(dirfd int, temporary string) error {
+	name := filepath.Base(l.path)
+	for range placeTriesMax {
+		dead, err := findDead(l.path)
+		if err != nil {
+			return err
+		}
+		if dead == nil {
+			err := unix.Renameat2(dirfd, temporary, dirfd, name, unix.RENAME_NOREPLACE)
+			if errors.Is(err, unix.EEXIST) {
+				continue
+			}
+			return os.NewSyscallError("rename it into place", err)
+		}
+		err = unix.Renameat2(dirfd, temporary, dirfd, name, unix.RENAME_EXCHANGE)
+		if errors.Is(err, unix.ENOENT) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("rename it into place: %w", err)
+		}
+		if sameFile(dirfd, temporary, dead) {
+			return os.NewSyscallError("remove the old socket", unix.Unlinkat(dirfd, temporary, 0))
+		}
+		if err := unix.Renameat2(dirfd, temporary, dirfd, name, unix.RENAME_EXCHANGE); err != nil {
+			return fmt.Errorf("give the path back to another process: %w", err)
+		}
+	}
+	return fmt.Errorf("%w: other processes keep changing it", ErrInUse)
+}
+
+// findDead returns the socket at path that nobody answers on, nil when nothing
+// lies there, and an error when the path cannot be taken.
+func findDead(path string) (*unix.Stat_t, error) {
+	var found unix.Stat_t
+	err := unix.Lstat(path, &found)
+	if errors.Is(err, unix.ENOENT) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look at what lies there: %w", err)
+	}
+	if found.Mode&unix.S_IFMT != unix.S_IFSOCK {
+		return nil, fmt.Errorf("%w: what lies there has mode %#o; move it away or choose another path", ErrNotSocket, found.Mode)
+	}
+	socket, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
+	switch {
+	case errors.Is(err, unix.ECONNREFUSED):
+		return &found, nil
+	case errors.Is(err, unix.ENOENT):
+		return nil, nil
+	case errors.Is(err, unix.EAGAIN):
+		return nil, fmt.Errorf("%w: somebody listens there, with a full queue; stop it or choose another path", ErrInUse)
+	case err != nil:
+		return nil, fmt.Errorf("see whether somebody listens there: %w", err)
+	}
+	defer func() { _ = socket.Close() }() // it was only asked who answers
+	peer, err := dialledPeer(socket)
+	if err != nil {
+		return nil, fmt.Errorf("%w: somebody listens there; stop it or choose another path", ErrInUse)
+	}
+	return nil, fmt.Errorf("%w: process %d listens there; stop it or choose another path", ErrInUse, peer.PID)
+}
+
+func sameFile(dirfd int, name string, want *unix.Stat_t) bool {
+	var now unix.Stat_t
+	err := unix.Fstatat(dirfd, name, &now, unix.AT_SYMLINK_NOFOLLOW)
+	return err == nil && now.Dev == want.Dev && now.Ino == want.Ino
+}
+
+// Path returns the path that was given to Listen.
+func (l *Listener) Path() string { return l.path }
+
+// Accept returns the next connection. Its error wraps net.ErrClosed after Close;
+// any other, such as too many open files, passes, and the caller should wait a
+// little and call again.
+func (l *Listener) Accept() (*Conn, error) {
+	socket, err := l.socket.AcceptUnix()
+	if err != nil {
+		return nil, err
+	}
+	return NewConn(socket), nil
+}
+
+// Close stops listening and removes the path, unless something else lies there
+// by now.
+func (l *Listener) Close() error {
+	if err := l.socket.Close(); err != nil {
+		return err
+	}
+	if !sameFile(unix.AT_FDCWD, l.path, &l.inode) {
+		return nil
+	}
+	return os.Remove(l.path)
+}
