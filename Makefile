@@ -1,0 +1,78 @@
+# brokerd: `make help` lists what there is to do here.
+
+PREFIX   ?= /usr/local
+DESTDIR  ?=
+FUZZTIME ?= 5s
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+BINDIR      := $(PREFIX)/bin
+UNITDIR     := $(PREFIX)/lib/systemd/system
+SYSUSERSDIR := $(PREFIX)/lib/sysusers.d
+TMPFILESDIR := $(PREFIX)/lib/tmpfiles.d
+DOCDIR      := $(PREFIX)/share/doc/brokerd
+CONFIG      := /etc/brokerd/brokerd.yaml
+DOCS        := $(wildcard README.md docs/*.md)
+
+# Pure Go: one binary for every distribution, and the same name lookups everywhere.
+GO_BUILD    := CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$(VERSION)"
+# Pinned here and not in go.mod: it is a tool, no dependency.
+STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.DEFAULT_GOAL := build
+.PHONY: help build test lint cross model fuzz deps demo bench-format install uninstall clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+
+build: ## bin/brokerd and bin/brokerctl
+	$(GO_BUILD) -o bin/ ./cmd/brokerd ./cmd/brokerctl
+
+test: deps ## run every check there is; REQUIRE_ALL=1 makes a skipped test fail
+	@go run ./tests/cmd/gotest -fuzztime $(FUZZTIME)
+
+lint: ## gofmt, vet, staticcheck
+	@unformatted=$$(gofmt -l .) || exit 1; \
+	  [ -z "$$unformatted" ] || { echo "not formatted (mend with gofmt -w):"; echo "$$unformatted"; exit 1; }
+	go vet ./...
+	go vet -tags ringmodel ./internal/shmring
+	$(STATICCHECK) ./...
+	$(STATICCHECK) -tags ringmodel ./internal/shmring
+
+cross: ## build and vet for arm64
+	GOARCH=arm64 CGO_ENABLED=0 go build ./...
+	GOARCH=arm64 CGO_ENABLED=0 go vet ./...
+
+model: ## step the ring through every interleaving of small sizes; prints the state counts
+	go test -count=1 -tags ringmodel ./internal/shmring -run Model -v
+
+fuzz: ## run each fuzz target for FUZZTIME (default 5s)
+	@go run ./tests/cmd/gotest -only fuzz -fuzztime $(FUZZTIME)
+
+deps: ## install what the tests need from Debian, as root; quick when it is there
+	@tests/setup.sh
+
+demo: build ## a feed, three readers and a killed daemon, in about 20 s
+	go run ./tests/demo
+
+bench-format: ## measure the choices behind the ring format
+	$(MAKE) -C bench format
+
+install: build ## install under PREFIX (default /usr/local), below DESTDIR
+	install -D -m 0755 -t $(DESTDIR)$(BINDIR) bin/brokerd bin/brokerctl
+	install -d $(DESTDIR)$(UNITDIR)
+	sed 's|@BINDIR@|$(BINDIR)|; s|@DOCDIR@|$(DOCDIR)|' deploy/systemd/brokerd.service > $(DESTDIR)$(UNITDIR)/brokerd.service
+	chmod 0644 $(DESTDIR)$(UNITDIR)/brokerd.service
+	install -D -m 0644 -t $(DESTDIR)$(SYSUSERSDIR) deploy/sysusers.d/brokerd.conf
+	install -D -m 0644 -t $(DESTDIR)$(TMPFILESDIR) deploy/tmpfiles.d/brokerd.conf
+	install -D -m 0644 -t $(DESTDIR)$(DOCDIR) LICENSE $(DOCS)
+	@deploy/install-config configs/brokerd.yaml $(DESTDIR)$(CONFIG)
+	@[ -n "$(DESTDIR)" ] || echo "next: systemd-sysusers && systemd-tmpfiles --create brokerd.conf && systemctl daemon-reload && systemctl enable --now brokerd"
+
+uninstall: ## remove what install put there, but for the configuration
+	rm -f $(DESTDIR)$(BINDIR)/brokerd $(DESTDIR)$(BINDIR)/brokerctl $(DESTDIR)$(UNITDIR)/brokerd.service
+	rm -f $(DESTDIR)$(SYSUSERSDIR)/brokerd.conf $(DESTDIR)$(TMPFILESDIR)/brokerd.conf
+	rm -rf $(DESTDIR)$(DOCDIR)
+	@echo "left in place: $(DESTDIR)$(CONFIG) and the user brokerd"
+
+clean: ## remove what was built
+	rm -rf bin

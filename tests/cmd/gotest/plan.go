@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+)
+
+// testTimeout bounds one section of tests; a hang shows its goroutines and fails.
+const testTimeout = "-timeout=5m"
+
+// section is one step of the run. run reports into the tally; an error is a failure of the step as a whole.
+type section struct {
+	name string
+	run  func(t *tally) error
+}
+
+// plan returns the sections in their order, cheap and telling ones first; only, when not empty, picks one.
+func plan(fuzzTime time.Duration, only string) ([]section, error) {
+	packages, err := goList("./...")
+	if err != nil {
+		return nil, err
+	}
+	units := slices.DeleteFunc(slices.Clone(packages), func(p string) bool { return strings.Contains(p, "/tests/") })
+	// The two packages with a section of their own are left out here.
+	plain := slices.DeleteFunc(packages, func(p string) bool {
+		return strings.HasSuffix(p, "/tests/rules") || strings.HasSuffix(p, "/tests/deploy")
+	})
+	all := []section{
+		{"lint", command("make", "lint")},
+		{"cross", command("make", "cross")},
+		{"build", command("make", "build")},
+		{"rules", goTest(quiet, "./tests/rules")},
+		{"race", goTest(quiet, append([]string{"-race"}, units...)...)},
+		// One package at a time: these tests start processes and count syscalls, allocations and milliseconds.
+		{"plain", goTest(quiet, append([]string{"-p=1"}, plain...)...)},
+		{"model", goTest(chatty, "-tags=ringmodel", "-run=Model", "./internal/shmring")},
+		{"fuzz", fuzz(fuzzTime)},
+		{"deploy", goTest(quiet, "./tests/deploy")},
+	}
+	if only == "" {
+		return all, nil
+	}
+	for _, s := range all {
+		if s.name == only {
+			return []section{s}, nil
+		}
+	}
+	names := make([]string, len(all))
+	for i, s := range all {
+		names[i] = s.name
+	}
+	return nil, fmt.Errorf("no section is called %q; there are: %s", only, strings.Join(names, ", "))
+}
+
+// goList names the packages that match, also those that do not build: the sections say what is wrong with them.
+func goList(pattern string) ([]string, error) {
+	out, err := exec.Command("go", "list", "-e", pattern).Output()
+	if exit, ok := err.(*exec.ExitError); ok {
+		return nil, fmt.Errorf("go list %s: %s", pattern, exit.Stderr)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("go list %s: %w", pattern, err)
+	}
+	return strings.Fields(string(out)), nil
+}
