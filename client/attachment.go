@@ -1,0 +1,187 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+
+	"brokerd/internal/shmring"
+	"brokerd/internal/unixconn"
+	"brokerd/internal/wire"
+)
+
+// tokenBytes is the length of the random token, in hex twice as many letters,
+// by which a restarted daemon recognises an attachment.
+const tokenBytes = 16
+
+// attachment is the control side of a Producer or Consumer.
+type attachment struct {
+	client  *Client
+	request wire.AttachIn   // as made the first time, with the token
+	ring    wire.Ring       // as lent
+	info    wire.Attachment // as first granted
+	unmap   func() error    // closes the mapped side
+	gone    atomic.Pointer[lostError]
+	closed  bool // like the mapped side, used by one goroutine at a time
+}
+
+// lostError says why an attachment ended.
+type lostError struct {
+	id    string
+	cause error
+}
+
+func (e *lostError) Error() string   { return fmt.Sprintf("%v: %s: %v", ErrLost, e.id, e.cause) }
+func (e *lostError) Unwrap() []error { return []error{ErrLost, e.cause} }
+
+// lent is what the daemon lends: the files are the taker's to close.
+type lent struct {
+	data    *os.File
+	cursors []*os.File
+}
+
+// attach asks for an attachment and opens its mapped side with open, which
+// closes the files in every case and returns what closes the mapping. It
+// asks again when the connection breaks: the token makes that one attachment.
+func (c *Client) attach(ctx context.Context, in wire.AttachIn, open func(*attachment, lent) (func() error, error)) (*attachment, error) {
+	var token [tokenBytes]byte
+	_, _ = rand.Read(token[:]) // never fails (crypto/rand)
+	in.Token = hex.EncodeToString(token[:])
+	in.NoMembarrier = !shmring.HasMembarrier()
+	got, l, err := c.answered(ctx, wire.MethodAttach, in)
+	if err != nil {
+		return nil, err
+	}
+	var out wire.AttachOut
+	if err := got.reply.Decode(&out); err != nil {
+		unixconn.CloseFiles(got.files)
+		return nil, err
+	}
+	a := &attachment{client: c, request: in, ring: out.Ring, info: out.Attachment}
+	files, err := pick(out.Files, got.files)
+	if err == nil {
+		a.unmap, err = open(a, files)
+	}
+	if err == nil && !c.keep(l, a) {
+		err = unreachable(c.server.socket, errors.Join(errBroken, a.unmap()))
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.detach(a.info.ID))
+	}
+	return a, nil
+}
+
+// keep notes a for the time when the connection breaks. false: it has broken
+// already since a was granted.
+func (c *Client) keep(l *link, a *attachment) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.link != l || l.isBroken() {
+		return false
+	}
+	c.held[a] = struct{}{}
+	return true
+}
+
+// pick finds the lent files among those that came with the reply and closes
+// the others. On error it closes all.
+func pick(where wire.Files, files []*os.File) (lent, error) {
+	left := append([]*os.File{}, files...)
+	take := func(index int) *os.File {
+		if index < 0 || index >= len(left) {
+			return nil
+		}
+		f := left[index]
+		left[index] = nil
+		return f
+	}
+	got := lent{data: take(where.Data)}
+	ok := got.data != nil
+	for _, index := range where.Cursors {
+		f := take(index)
+		ok = ok && f != nil
+		got.cursors = append(got.cursors, f)
+	}
+	if !ok {
+		unixconn.CloseFiles(files)
+		return lent{}, fmt.Errorf("%w: %d files came with the reply, and data %d, cursors %v do not name one each",
+			ErrProtocol, len(files), where.Data, where.Cursors)
+	}
+	unixconn.CloseFiles(left)
+	return got, nil
+}
+
+// lose ends the attachment for a reason.
+func (a *attachment) lose(cause error) {
+	a.gone.CompareAndSwap(nil, &lostError{id: a.info.ID, cause: cause})
+	a.client.mu.Lock()
+	defer a.client.mu.Unlock()
+	delete(a.client.held, a)
+}
+
+// lost is the reason why the attachment ended, or nil.
+func (a *attachment) lost() error {
+	if e := a.gone.Load(); e != nil {
+		return e
+	}
+	return nil
+}
+
+// close closes the mapped side first, so that the ring is right whatever comes
+// of the daemon, and then gives the slot back.
+func (a *attachment) close() error {
+	if a.closed {
+		return nil
+	}
+	a.closed = true
+	c := a.client
+	c.mu.Lock()
+	_, held := c.held[a]
+	delete(c.held, a)
+	c.mu.Unlock()
+	err := a.unmap()
+	if held {
+		err = errors.Join(err, c.detach(a.info.ID))
+	}
+	return errors.Join(err, a.lost())
+}
+
+// detach gives a slot back now, or when the daemon is back. An attachment that
+// the daemon has ended already is no error, and neither is a daemon that does
+// not answer: the ring is in order without it, and the slot is free at the
+// latest when this process ends.
+func (c *Client) detach(id string) error {
+	ctx, cancel := context.WithTimeout(c.life, detachTimeout)
+	defer cancel()
+	for !c.dropLater(id, false) {
+		err := c.call(ctx, wire.MethodDetach, wire.DetachIn{ID: id}, &wire.DetachOut{})
+		switch {
+		case errors.Is(err, errBroken):
+			continue // now it is away, or back
+		case errors.Is(err, ErrUnreachable):
+			c.dropLater(id, true)
+			return nil
+		case errors.Is(err, ErrAttachmentNotFound):
+			return nil
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+// dropLater leaves a detach to the next connection, if there is none now or if
+// it must be.
+func (c *Client) dropLater(id string, must bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !must && c.link != nil && !c.link.isBroken() {
+		return false
+	}
+	c.dropped = append(c.dropped, id)
+	return true
+}

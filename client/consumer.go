@@ -1,0 +1,132 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"brokerd/internal/shmring"
+	"brokerd/internal/unixconn"
+	"brokerd/internal/wire"
+)
+
+// Consumer receives the records of a ring. One goroutine at a time uses it.
+//
+// Every method that may wait looks at its context only when it has to wait, and
+// notices its end within 100 ms. Errors: ErrEndOfStream, ErrRemoved,
+// ErrDetached, ErrLost, ErrCorrupt, ErrFault, ErrClosed, and the context's.
+type Consumer struct {
+	ring *shmring.Consumer
+	wait waiting
+	a    *attachment
+}
+
+// Consumer attaches to a ring as a consumer. Errors are the daemon's refusals
+// (IsRefused), such as ErrRingNotFound, ErrAccessDenied or ErrSlotsExhausted,
+// ErrUnreachable, and *PositionError for a start that the ring does not hold.
+func (c *Client) Consumer(ctx context.Context, ring string, o ConsumerOptions) (*Consumer, error) {
+	wait, err := waitStrategy(o.WaitStrategy)
+	if err != nil {
+		return nil, err
+	}
+	r := &Consumer{}
+	in := wire.AttachIn{Ring: ring, Role: wire.RoleConsumer, Name: o.Name, Policy: o.Policy, WaitStrategy: o.WaitStrategy}
+	r.a, err = c.attach(ctx, in, func(a *attachment, files lent) (func() error, error) {
+		policy, err := shmring.ParsePolicy(string(a.info.Policy))
+		if err != nil || len(files.cursors) != 1 {
+			unixconn.CloseFiles(append(files.cursors, files.data))
+			return nil, fmt.Errorf("%w: attached with policy %q and %d cursor files", ErrProtocol, a.info.Policy, len(files.cursors))
+		}
+		opened, err := shmring.OpenConsumer(files.data, files.cursors[0], shmring.ConsumerOptions{
+			Slot: a.info.Slot, Generation: a.info.Generation, Policy: policy, Wait: wait, From: o.From,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("open ring %s: %w", ring, err)
+		}
+		r.ring = opened
+		return opened.Close, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.wait = waiting{Context: context.Background(), a: r.a}
+	return r, nil
+}
+
+// Receive returns the next record, waiting for it. Its Payload is valid until
+// the next call on r: a view into the ring with PolicyBlock, a checked copy with
+// the others. ErrEndOfStream says that a producer closed its stream on purpose;
+// the next call waits for what comes after.
+func (r *Consumer) Receive(ctx context.Context) (Record, error) {
+	return r.ring.Receive(r.wait.with(ctx))
+}
+
+// TryReceive returns the next record if it is there, or ErrEmpty.
+func (r *Consumer) TryReceive() (Record, error) {
+	rec, err := r.ring.TryReceive()
+	if err == ErrEmpty {
+		if lost := r.a.lost(); lost != nil {
+			err = lost
+		}
+	}
+	return rec, err
+}
+
+// Poll hands up to limit records that are there to fn without a copy, whatever
+// the policy, and says how many. For readers that may be overrun an
+// *OverrunError after fn says that the view was overwritten meanwhile and what
+// fn saw must not be used. An error of fn ends Poll and is returned.
+func (r *Consumer) Poll(fn func(Record) error, limit int) (int, error) {
+	return r.ring.Poll(fn, limit)
+}
+
+// Records yields records as they come, until a producer closes its stream. Any
+// other end, such as that of ctx, is yielded last, as an error.
+func (r *Consumer) Records(ctx context.Context) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		for {
+			rec, err := r.Receive(ctx)
+			if errors.Is(err, ErrEndOfStream) {
+				return
+			}
+			if !yield(rec, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Position is the position of the next record, in bytes.
+func (r *Consumer) Position() uint64 { return r.ring.Position() }
+
+// Sequence is how many records the ring had before the next one.
+func (r *Consumer) Sequence() uint64 { return r.ring.Sequence() }
+
+// Start is the position where this Consumer began.
+func (r *Consumer) Start() uint64 { return r.ring.Start() }
+
+// Epoch is the ring's: it changes when a ring of that name is made anew.
+func (r *Consumer) Epoch() uint64 { return r.ring.Epoch() }
+
+// Demoted tells whether this reader has been made a skip reader for holding the
+// producer too long.
+func (r *Consumer) Demoted() bool { return r.ring.Demoted() }
+
+// Stats counts what this Consumer did.
+func (r *Consumer) Stats() ConsumerStats { return r.ring.Stats() }
+
+// ID is the attachment's, as Attachments lists it and Detach takes it.
+func (r *Consumer) ID() string { return r.a.info.ID }
+
+// Policy is the one that was agreed on when attaching.
+func (r *Consumer) Policy() Policy { return r.a.info.Policy }
+
+// Ring is the ring as it was lent.
+func (r *Consumer) Ring() Ring { return r.a.ring }
+
+// Close detaches; from then on this reader holds nobody. Closing again does
+// nothing. The error tells of an attachment that had ended before (ErrLost), or
+// of a ring whose memory is gone; a daemon that is away is told later and is no
+// error.
+func (r *Consumer) Close() error { return r.a.close() }

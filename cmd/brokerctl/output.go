@@ -1,0 +1,72 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// print writes what a call replied: as JSON, named and nested as in the
+// description of the interface io.brokerd.Broker, or as a table.
+func (c *cli) print(reply any, table func(t *table)) error {
+	if c.output.value == "json" {
+		enc := json.NewEncoder(c.stdout)
+		enc.SetIndent("", "  ")
+		return enc.Encode(reply)
+	}
+	return printTable(c.stdout, table)
+}
+
+func printTable(w io.Writer, fill func(t *table)) error {
+	t := &table{w: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
+	fill(t)
+	return t.w.Flush()
+}
+
+// table prints rows of aligned cells.
+type table struct{ w *tabwriter.Writer }
+
+// row writes one row. Its error, if any, is kept by the writer and returned by
+// the Flush of printTable.
+func (t *table) row(cells ...any) {
+	text := make([]string, len(cells))
+	for i, cell := range cells {
+		text[i] = fmt.Sprint(cell)
+		if text[i] == "" {
+			text[i] = "-"
+		}
+	}
+	_, _ = fmt.Fprintln(t.w, strings.Join(text, "\t"))
+}
+
+// gap ends one table and begins another, with columns of its own.
+func (t *table) gap() { _, _ = fmt.Fprint(t.w, "\n") }
+
+// yesNo prints a flag.
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+// clock prints a time in nanoseconds since 1970 as local time.
+func clock(ns int64) string { return time.Unix(0, ns).Format("2006-01-02 15:04:05") }
+
+// span prints a duration in nanoseconds with three digits or so.
+func span(ns int64) string {
+	d := time.Duration(ns)
+	switch {
+	case d >= time.Second:
+		return d.Round(10 * time.Millisecond).String()
+	case d >= time.Millisecond:
+		return d.Round(10 * time.Microsecond).String()
+	case d >= time.Microsecond:
+		return d.Round(10 * time.Nanosecond).String()
+	default:
+		return d.String()
+	}
+}

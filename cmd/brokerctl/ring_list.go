@@ -1,0 +1,38 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"brokerd/client"
+)
+
+func (c *cli) ringListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List the rings",
+		Long: `List the rings with their sizes and defaults. MEMORY is what a ring takes of the
+tmpfs in all; CONFIGURED tells whether it is in the daemon's configuration file.`,
+		Example: "  brokerctl ring list\n  brokerctl ring list -o json | jq -r .rings[].name",
+		Args:    args(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.withClient(cmd.Context(), func(ctx context.Context, conn *client.Client) error {
+				rings, err := conn.Rings(ctx)
+				if err != nil {
+					return err
+				}
+				return c.print(listOf("rings", rings), func(t *table) { ringRows(t, rings) })
+			})
+		},
+	}
+}
+
+func ringRows(t *table, rings []client.Ring) {
+	t.row("NAME", "CAPACITY", "RECORD_MAX", "PRODUCERS", "CONSUMERS_MAX", "POLICY", "DEMOTE_AFTER", "MEMORY", "CONFIGURED")
+	for _, r := range rings {
+		t.row(r.Name, formatSize(r.Capacity), formatSize(r.RecordMax), r.Producers, r.ConsumersMax, r.Policy,
+			span(r.DemoteAfterNS), formatSize(r.MemoryBytes), yesNo(r.Managed))
+	}
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"brokerd/client"
+)
+
+// watchInterval is the time between two tables of stats --watch.
+const watchInterval = time.Second
+
+func (c *cli) statsCommand() *cobra.Command {
+	watch := false
+	cmd := &cobra.Command{
+		Use:   "stats [RING]",
+		Short: "Show what rings and their readers are doing",
+		Long: `Show, for one ring or for all, records published, occupancy, lags and losses.
+
+With --watch a table follows every second, with rates, until ^C; with -o json
+one object a line. RECORDS and BYTES count since the ring was made; bytes
+include headers and padding. HELD is how long producers waited for readers.`,
+		Example: "  brokerctl stats\n  brokerctl stats md --watch\n  brokerctl stats --watch -o json | jq .rings[0].sequence",
+		Args:    args("[RING]"),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			if watch {
+				return c.watchStats(cmd.Context(), optional(given))
+			}
+			return c.withClient(cmd.Context(), func(ctx context.Context, conn *client.Client) error {
+				s, err := conn.Stats(ctx, optional(given))
+				if err != nil {
+					return err
+				}
+				return c.print(s, func(t *table) { statsRows(t, s, nil) })
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&watch, "watch", false, "show them every second until ^C")
+	return cmd
+}
+
+func (c *cli) watchStats(ctx context.Context, ring string) error {
+	dialed, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	conn, err := client.Dial(dialed, client.Options{Socket: c.socket})
+	if err != nil {
+		return err
+	}
+	var before *client.Stats
+	for s, failed := range conn.WatchStats(ctx, ring, watchInterval) {
+		if failed != nil {
+			err = failed
+			break
+		}
+		if err = c.printStats(s, before); err != nil {
+			break
+		}
+		before = &s
+	}
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) || closedOutput(err) {
+		err = nil // that is how watching ends
+	}
+	return errors.Join(err, conn.Close())
+}
+
+// printStats prints one of a series of snapshots.
+func (c *cli) printStats(s client.Stats, before *client.Stats) error {
+	if c.output.value == "json" {
+		return json.NewEncoder(c.stdout).Encode(s)
+	}
+	return printTable(c.stdout, func(t *table) {
+		if before != nil {
+			t.gap()
+		}
+		t.row(clock(s.TimeNS))
+		statsRows(t, s, before)
+	})
+}
+
+// statsRows prints a snapshot, with the rates since before unless that is nil.
+func statsRows(t *table, s client.Stats, before *client.Stats) {
+	since := client.Stats{}
+	if before != nil {
+		since = *before
+	}
+	seconds := float64(s.TimeNS-since.TimeNS) / 1e9
+	t.row("RING", "STATE", "RECORDS", "RECORDS/S", "BYTES", "BYTES/S", "FULL", "PRODUCERS", "CONSUMERS",
+		"GAPS", "HELD", "DROPPED", "DEMOTIONS")
+	for _, r := range s.Rings {
+		old := earlier(since.Rings, func(o client.RingStats) bool { return o.Name == r.Name && o.Epoch == r.Epoch })
+		records, bytes := "", ""
+		if old != nil {
+			records, bytes = rate(r.Sequence, old.Sequence, seconds), rate(r.Position, old.Position, seconds)
+		}
+		t.row(r.Name, r.State, r.Sequence, records, r.Position, bytes, full(r), r.Producers, r.Consumers,
+			r.GapRecords, span(int64(r.HeldNS)), r.DroppedRecords, r.Demotions)
+	}
+	if len(s.Attachments) == 0 {
+		return
+	}
+	t.gap()
+	t.row("ATTACHMENT", "NAME", "POLICY", "RECORDS", "RECORDS/S", "LAG", "MISSED", "GAPS", "PID")
+	for _, a := range s.Attachments {
+		old := earlier(since.Attachments, func(o client.Attachment) bool { return o.ID == a.ID && o.Epoch == a.Epoch })
+		records := ""
+		if old != nil {
+			records = rate(a.Sequence, old.Sequence, seconds)
+		}
+		t.row(a.ID, a.Name, policyNow(a), a.Sequence, records, a.LagBytes, a.MissedRecords, a.GapRecords, a.PID)
+	}
+}
+
+// full is how much of a ring holds what its slowest reader has yet to read.
+func full(r client.RingStats) string {
+	if r.Capacity == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.1f%%", 100*float64(r.OccupancyBytes)/float64(r.Capacity))
+}
+
+// earlier is the element of a former list that same accepts, or nil.
+func earlier[T any](list []T, same func(T) bool) *T {
+	if i := slices.IndexFunc(list, same); i >= 0 {
+		return &list[i]
+	}
+	return nil
+}
+
+// rate is how fast a counter grew, "" when that cannot be told.
+func rate(now, then uint64, seconds float64) string {
+	if now < then || seconds <= 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.0f", float64(now-then)/seconds)
+}

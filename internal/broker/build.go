@@ -1,0 +1,58 @@
+package broker
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"brokerd/internal/shmring"
+	"brokerd/internal/wire"
+)
+
+// Folders beside the rings. A ring's name starts with a letter or digit, so
+// none can be taken for one.
+const (
+	newPrefix        = ".new-"
+	removePrefix     = ".rm-"
+	quarantinePrefix = ".quarantine-"
+)
+
+// buildRing makes the files of a ring in a folder of their own (0700) and
+// renames that into place as a whole. A failure leaves nothing; a crash leaves
+// a folder that the next Open deletes.
+func buildRing(base string, info wire.Ring) (*ring, error) {
+	temp, err := os.MkdirTemp(base, newPrefix+info.Name+"-")
+	if err != nil {
+		return nil, err
+	}
+	if err := fill(temp, info); err != nil {
+		_ = os.RemoveAll(temp) // of no use to anybody; Open would delete it, too
+		return nil, err
+	}
+	place := filepath.Join(base, info.Name)
+	if err := os.Rename(temp, place); err != nil {
+		_ = os.RemoveAll(temp)
+		return nil, err
+	}
+	r, err := openRing(base, info.Name)
+	if err != nil {
+		_ = os.RemoveAll(place)
+		return nil, fmt.Errorf("open it again: %w", err)
+	}
+	return r, nil
+}
+
+func fill(dir string, info wire.Ring) error {
+	mem, err := shmring.Create(dir, geometry(info))
+	if err != nil {
+		return err
+	}
+	// Opened again from its final place: it may remember its folder.
+	if err := mem.Close(); err != nil {
+		return err
+	}
+	if err := createSlots(filepath.Join(dir, slotsName)); err != nil {
+		return err
+	}
+	return writeMeta(dir, info)
+}

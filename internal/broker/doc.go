@@ -1,0 +1,52 @@
+// Package broker is the one owner of state: which rings exist, who is attached
+// to them, how much memory they hold, and what is repaired when a process dies.
+//
+// It owns a directory on tmpfs, one per daemon (a lock file keeps a second one
+// out):
+//
+//	DIR/.lock                 flock of the running daemon, its pid as text
+//	DIR/NAME/                 a ring: the files of internal/shmring, and
+//	DIR/NAME/meta.json        the ring as it was asked for (the live keys kept current)
+//	DIR/NAME/slots            who holds which slot, see slots.go
+//	DIR/.new-NAME-*           a ring being built; renamed into place as a whole
+//	DIR/.rm-NAME-*            a ring being deleted; renamed out of place first
+//	DIR/.quarantine-NAME-*    a ring that could not be adopted; never deleted here
+//
+// Every change is written down before it takes effect in the ring, and undone
+// in the ring before it is struck off, so a daemon killed at any instruction
+// leaves a directory that Open understands.
+//
+// # Who may call it
+//
+// The control server and the daemon. All methods may be called from any
+// goroutine; one mutex guards everything, and nothing that waits happens under
+// it: rings are built and deleted outside, processes are waited for outside.
+// Events are delivered after the mutex is released, by the goroutine that
+// caused them.
+//
+// # What an attachment is
+//
+// A slot held by a process on behalf of a connection. Who holds it is the
+// process (pid and start time) and the connection, never the name, which is a
+// label. Its ID is RING/c3.7: a consumer, slot 3, generation 7. A generation is
+// counted per slot and survives restarts of the daemon; a ring that is removed
+// and created again starts anew, so an ID is unique within the ring's epoch.
+//
+//	attached   held by a connection
+//	kept       its connection is gone, the ring still honours it: a reader
+//	           gates, a producer may hold a claim. After a restart of the
+//	           daemon, or a producer whose connection closed
+//	zombie     the ring honours it no longer, but the process still lives and
+//	           has the pages mapped, so nobody else may have the slot
+//
+// To the outside kept and zombie are both called detached. Death of the process
+// ends all three: claims are repaired, gates fall, the slot is free.
+//
+// # What it distrusts
+//
+// The rings: processes write to them. A ring in which shmring finds garbage is
+// retired (nobody attaches any more) and the others go on. The directory: it
+// must belong to the daemon's user and be writable by nobody else; what is in
+// it and not understood is left alone or quarantined, and reported. It trusts
+// meta.json and slots, which only a daemon can write (0600 in a 0700 folder).
+package broker

@@ -1,0 +1,32 @@
+package broker
+
+// EventKind says what happened.
+type EventKind string
+
+// The kinds of events. Ring is set in all but EventLeftAlone, ID where an
+// attachment is meant.
+const (
+	EventCreated     EventKind = "created"
+	EventAdopted     EventKind = "adopted"
+	EventQuarantined EventKind = "quarantined" // Detail: the folder, Err: why
+	EventRemoved     EventKind = "removed"
+	EventUpdated     EventKind = "updated"   // live keys changed by the configuration
+	EventRetired     EventKind = "retired"   // Err: what was found in the ring
+	EventLeftAlone   EventKind = "leftalone" // Detail: something in the directory that is no ring
+	EventAttached    EventKind = "attached"
+	EventReattached  EventKind = "reattached" // the same slot, on a new connection
+	EventDetached    EventKind = "detached"   // Detail: why
+	EventDied        EventKind = "died"       // the process is gone, its slot is free
+	EventRepaired    EventKind = "repaired"   // after its producer died; Detail: how many records became a gap
+	EventDemoted     EventKind = "demoted"    // a reader held the producer too long and is a skip reader now
+	EventFailed      EventKind = "failed"     // Err: an operation on files that did not work; nothing else depends on it
+)
+
+// Event is one thing that happened, for the log.
+type Event struct {
+	Kind   EventKind
+	Ring   string
+	ID     string // of the attachment, RING/c3.7
+	Detail string
+	Err    error
+}

@@ -1,0 +1,98 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"brokerd/internal/shmring"
+	"brokerd/internal/wire"
+)
+
+// ErrClosed says that the Broker was closed.
+var ErrClosed = errors.New("broker is closed")
+
+// The refusals that reach users: what was wrong, where, what to do.
+
+func quoted(s string) string {
+	const shownBytesMax = 80
+	if len(s) > shownBytesMax {
+		return fmt.Sprintf("%s... (%d bytes)", strconv.Quote(s[:shownBytesMax]), len(s))
+	}
+	return strconv.Quote(s)
+}
+
+func invalidKey(ring, key, got, expected string) error {
+	if key == "name" {
+		return wire.InvalidRing(key, "ring name is %s: expected %s", got, expected)
+	}
+	return wire.InvalidRing(key, "ring %s: %s is %s: expected %s", ring, key, got, expected)
+}
+
+func refuseNotYet(ring, feature, instead string) error {
+	return wire.NotYet(feature, "ring %s: %s is not served yet by this brokerd: use %s", ring, feature, instead)
+}
+
+func refuseUnknownRing(name string) error {
+	if !wire.ValidName(name) {
+		return wire.RingNotFound(name, "there is no ring %s, and none can have that name: names are 1 to %d of [a-zA-Z0-9._-], the first a letter or digit",
+			quoted(name), wire.NameBytesMax)
+	}
+	return wire.RingNotFound(name, "there is no ring %s: see brokerctl ring list, or create it", name)
+}
+
+func refuseExists(name string) error {
+	return wire.RingExists(name, "ring %s exists already: use it, or remove it first (brokerctl ring rm %s)", name, name)
+}
+
+func refuseInTheWay(name, path string) error {
+	return wire.RingExists(name, "ring %s: %s is in the way and is no ring of this brokerd: move it, or choose another name", name, path)
+}
+
+func refuseInUse(name string, attached int) error {
+	return wire.RingInUse(name, attached, "ring %s has %d attachments: end them (brokerctl attachments lists them), or force the removal", name, attached)
+}
+
+func refuseLimit(limit string, used, wanted, most uint64, unit string) error {
+	return wire.LimitExceeded(limit, used, wanted, most, "%s: %d %s in use, %d more wanted, at most %d allowed: free some, or raise %s in the configuration",
+		limit, used, unit, wanted, most, limit)
+}
+
+func refuseNoSpace(dir string, wanted, free uint64, quarantined int) error {
+	more := ""
+	if quarantined > 0 {
+		more = fmt.Sprintf(" (%d quarantined rings in %s hold memory, too)", quarantined, dir)
+	}
+	return wire.NoSpace(dir, wanted, free, "tmpfs of %s is full: %d bytes wanted, %d free%s: remove rings, make the ring smaller, or enlarge it (mount -o remount,size=...)",
+		dir, wanted, free, more)
+}
+
+func refuseEpoch(name string, wanted, current uint64) error {
+	return wire.EpochChanged(name, wanted, current, "ring %s was created again: its epoch is %d, not %d: attach without an epoch and start anew", name, current, wanted)
+}
+
+func refuseCorrupt(name string, cause error) error {
+	return wire.RingCorrupt(name, "ring %s is retired (%v): remove it (brokerctl ring rm --force %s) and create it again", name, cause, name)
+}
+
+func refuseProducer(name string, a *attachment) error {
+	return wire.ProducerPresent(name, a.record.PID, "ring %s has its one producer, %s of pid %d (%s): end that process, or let it detach",
+		name, a.id, a.record.PID, a.hold.state())
+}
+
+func refuseSlots(r *ring, uid uint32) error {
+	most := r.info.ConsumersMax
+	held := 0
+	for ref := range r.held {
+		if ref.role == wire.RoleConsumer {
+			held++
+		}
+	}
+	return wire.SlotsExhausted(r.info.Name, wire.RoleConsumer, most,
+		"ring %s has no consumer slot left for uid %d: of %d, %d are held by living processes and %d are bound to other users: end readers, or create the ring again with a larger consumers_max (at most %d)",
+		r.info.Name, uid, most, held, most-held, shmring.ConsumersMax)
+}
+
+func refuseAttachment(id string) error {
+	return wire.AttachmentNotFound(id, "there is no attachment %s: brokerctl attachments lists them", quoted(id))
+}

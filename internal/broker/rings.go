@@ -1,0 +1,201 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+
+	"brokerd/internal/shmring"
+	"brokerd/internal/wire"
+)
+
+// CreateRing makes a ring. Refusals are *wire.Error: InvalidRing, NotYet,
+// RingExists, LimitExceeded, NoSpace.
+func (b *Broker) CreateRing(spec wire.RingSpec) (wire.Ring, error) {
+	info, err := normalize(spec)
+	if err != nil {
+		return wire.Ring{}, err
+	}
+	return b.create(info, false)
+}
+
+// EnsureRing makes the ring of a configuration, or keeps the one that was
+// adopted under its name: policy, demote_after and allow become what the
+// configuration says (for attachments to come), other differences a line of
+// Status().Problems. Refusals are those of CreateRing.
+func (b *Broker) EnsureRing(spec wire.RingSpec) error {
+	info, err := normalize(spec)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	r, err := b.ringNamed(info.Name)
+	if err == nil {
+		err = b.update(r, info)
+		b.unlock()
+		return err
+	}
+	b.unlock()
+	if errors.Is(err, wire.ErrRingNotFound) {
+		_, err = b.create(info, true)
+	}
+	return err
+}
+
+// update takes the live keys over.
+func (b *Broker) update(r *ring, want wire.Ring) error {
+	next := r.info
+	next.Policy, next.DemoteAfterNS, next.Allow = want.Policy, want.DemoteAfterNS, want.Allow
+	if !reflect.DeepEqual(next, r.info) {
+		if err := writeMeta(r.dir, next); err != nil {
+			return fmt.Errorf("update ring %s: %w", r.info.Name, err)
+		}
+		r.info = next
+		b.raise(Event{Kind: EventUpdated, Ring: r.info.Name})
+	}
+	r.managed = true
+	r.drift = drift(r.info, want)
+	return nil
+}
+
+// create reserves the name and the memory under the lock and builds the ring
+// without it: to reserve gigabytes takes a while.
+func (b *Broker) create(info wire.Ring, managed bool) (wire.Ring, error) {
+	info.MemoryBytes = memoryBytes(info)
+	b.mu.Lock()
+	err := b.admit(info)
+	if err == nil {
+		b.pending[info.Name] = info.MemoryBytes
+		now := b.now()
+		info.CreatedNS = now.UnixNano()
+		info.Epoch = b.nextEpoch(uint64(now.UnixMicro()))
+	}
+	quarantined := len(b.quarantined)
+	b.unlock()
+	if err != nil {
+		return wire.Ring{}, err
+	}
+
+	r, err := buildRing(b.dir, info)
+
+	b.mu.Lock()
+	defer b.unlock()
+	delete(b.pending, info.Name)
+	switch {
+	case isNoSpace(err):
+		return wire.Ring{}, refuseNoSpace(b.dir, info.MemoryBytes, freeBytes(b.dir), quarantined)
+	case err != nil:
+		return wire.Ring{}, fmt.Errorf("create ring %s: %w", info.Name, err)
+	case b.closed: // the next daemon adopts it
+		_ = r.close()
+		return wire.Ring{}, ErrClosed
+	}
+	r.managed = managed
+	b.rings[info.Name] = r
+	b.raise(Event{Kind: EventCreated, Ring: info.Name, Detail: fmt.Sprintf("%d bytes", info.MemoryBytes)})
+	return r.describe(), nil
+}
+
+// admit says whether a ring of that name and size may be made.
+func (b *Broker) admit(info wire.Ring) error {
+	if b.closed {
+		return ErrClosed
+	}
+	_, building := b.pending[info.Name]
+	if _, ok := b.rings[info.Name]; ok || building {
+		return refuseExists(info.Name)
+	}
+	path := filepath.Join(b.dir, info.Name)
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return refuseInTheWay(info.Name, path)
+	}
+	if n := len(b.rings) + len(b.pending); n >= b.limits.Rings {
+		return refuseLimit("limits.rings", uint64(n), 1, uint64(b.limits.Rings), "rings")
+	}
+	if used := b.memoryUsed(); used > b.limits.MemoryBytes || info.MemoryBytes > b.limits.MemoryBytes-used {
+		return refuseLimit("limits.memory", used, info.MemoryBytes, b.limits.MemoryBytes, "bytes")
+	}
+	return nil
+}
+
+// memoryUsed sums the rings that exist and those being built or deleted.
+func (b *Broker) memoryUsed() uint64 {
+	var sum uint64
+	for _, r := range b.rings {
+		sum += r.info.MemoryBytes
+	}
+	for _, bytes := range b.pending {
+		sum += bytes
+	}
+	return sum
+}
+
+// nextEpoch is the time in microseconds, made to grow: it fits the 53 bits that
+// a JSON number has in many languages, and no two rings of this daemon share
+// one, whatever the clock does.
+func (b *Broker) nextEpoch(micros uint64) uint64 {
+	b.lastEpoch = max(micros, b.lastEpoch+1)
+	return b.lastEpoch
+}
+
+// RemoveRing deletes a ring and everything in it. While attachments are
+// honoured it is refused (wire.ErrRingInUse) unless force is set; then those
+// attached learn from the ring that it is gone.
+func (b *Broker) RemoveRing(name string, force bool) error {
+	b.mu.Lock()
+	r, err := b.ringNamed(name)
+	if err == nil {
+		if n := r.honoured(wire.RoleConsumer) + r.honoured(wire.RoleProducer); n > 0 && !force {
+			err = refuseInUse(name, n)
+		}
+	}
+	var grave string
+	if err == nil {
+		grave, err = b.takeOut(r)
+	}
+	b.unlock()
+	if err != nil {
+		return err
+	}
+
+	err = os.RemoveAll(filepath.Join(b.dir, grave)) // frees the memory, which takes a while
+
+	b.mu.Lock()
+	defer b.unlock()
+	delete(b.pending, grave)
+	if err != nil {
+		b.raise(Event{Kind: EventFailed, Ring: name, Detail: "delete " + grave + "; the next start of brokerd tries again", Err: err})
+	}
+	return nil
+}
+
+// takeOut renames a ring out of place, tells those attached, and forgets it.
+// The rename is first: from then on the removal is carried on even if the
+// daemon dies, and the next one tells them.
+func (b *Broker) takeOut(r *ring) (grave string, err error) {
+	name := r.info.Name
+	grave = fmt.Sprintf("%s%s-%d", removePrefix, name, r.info.Epoch)
+	if err := os.Rename(r.dir, filepath.Join(b.dir, grave)); err != nil {
+		return "", fmt.Errorf("remove ring %s: %w", name, err)
+	}
+	if err := r.mem.SetState(shmring.StateRemoved); err != nil {
+		b.raise(Event{Kind: EventFailed, Ring: name, Detail: "tell those attached", Err: err})
+	}
+	for _, a := range r.ordered() {
+		if a.hold != holdZombie {
+			_ = r.unbind(a.ref) // wakes producers; the state has told them why
+		}
+		b.raise(Event{Kind: EventDetached, Ring: name, ID: a.id, Detail: "ring removed"})
+		b.leave(a)
+	}
+	if err := r.close(); err != nil {
+		b.raise(Event{Kind: EventFailed, Ring: name, Detail: "close the ring", Err: err})
+	}
+	delete(b.rings, name)
+	b.pending[grave] = r.info.MemoryBytes
+	b.raise(Event{Kind: EventRemoved, Ring: name})
+	return grave, nil
+}

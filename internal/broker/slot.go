@@ -1,0 +1,70 @@
+package broker
+
+import (
+	"math"
+
+	"brokerd/internal/wire"
+)
+
+// slotFor chooses a slot, after burying whoever is dead in the ring if that
+// makes room.
+func (b *Broker) slotFor(r *ring, q AttachRequest) (slotRef, error) {
+	choose := r.consumerSlot
+	if q.In.Role == wire.RoleProducer {
+		choose = r.producerSlot
+	}
+	ref, err := choose(q)
+	if err == nil {
+		return ref, nil
+	}
+	for _, a := range r.ordered() {
+		if r.held[a.ref] == a && a.proc.handle.Exited() {
+			b.bury(a.proc)
+		}
+	}
+	return choose(q)
+}
+
+// producerSlot is slot 0: free, or a zombie of the same process.
+func (r *ring) producerSlot(q AttachRequest) (slotRef, error) {
+	ref := slotRef{wire.RoleProducer, 0}
+	a := r.held[ref]
+	if a == nil || a.hold == holdZombie && a.proc.id == q.Process.ID() {
+		return ref, nil
+	}
+	return ref, refuseProducer(r.info.Name, a)
+}
+
+// consumerSlot prefers a zombie of the same process and user (the one with its
+// token first of all), then a free slot that the user had before, then one that
+// nobody had: a slot never passes from one user to another, whose process may
+// still have its page mapped.
+func (r *ring) consumerSlot(q AttachRequest) (slotRef, error) {
+	const tokenFits, zombie, usedBefore, unused, none = 0, 1, 2, 3, 4
+	best, at := none, slotRef{}
+	for slot := range r.info.ConsumersMax {
+		ref := slotRef{wire.RoleConsumer, slot}
+		a, rec := r.held[ref], r.slots.get(ref)
+		rank := none
+		switch {
+		case rec.Generation == math.MaxUint32: // used up
+		case rec.Generation == 0:
+			rank = unused
+		case rec.UID != q.UID:
+		case a == nil:
+			rank = usedBefore
+		case a.hold == holdZombie && a.proc.id == q.Process.ID():
+			rank = zombie
+			if q.In.Token != "" && a.record.Token == q.In.Token {
+				rank = tokenFits
+			}
+		}
+		if rank < best {
+			best, at = rank, ref
+		}
+	}
+	if best == none {
+		return at, refuseSlots(r, q.UID)
+	}
+	return at, nil
+}

@@ -1,0 +1,163 @@
+package broker
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"brokerd/internal/wire"
+)
+
+// largest is a record in which every field is as long as it can be.
+func largest() slotRecord {
+	return slotRecord{
+		State: slotAttached, Role: wire.RoleConsumer, Generation: math.MaxUint32, UID: math.MaxUint32,
+		PID: math.MaxInt32, Start: math.MaxUint64,
+		Name: strings.Repeat("n", wire.NameBytesMax), Token: strings.Repeat("t", wire.NameBytesMax),
+		Policy: wire.PolicyDemote, Wait: wire.WaitYield, SinceNanos: math.MinInt64,
+	}
+}
+
+func TestSlotRecordFits(t *testing.T) {
+	data, err := encodeSlot(largest())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d of %d bytes", len(bytes.TrimRight(data, "\x00")), slotBytes)
+	if len(data) != slotBytes {
+		t.Errorf("%d bytes", len(data))
+	}
+	got, err := decodeSlot(data)
+	if err != nil || got != largest() {
+		t.Errorf("got %+v (%v)", got, err)
+	}
+	long := largest()
+	long.Name = strings.Repeat("n", slotBytes)
+	if _, err := encodeSlot(long); err == nil {
+		t.Error("a record that does not fit was encoded")
+	}
+}
+
+func TestDecodeSlotRefuses(t *testing.T) {
+	for what, text := range map[string]string{
+		"not JSON":      `hello`,
+		"unknown key":   `{"state":"free","generation":1,"colour":"red"}`,
+		"two values":    `{"state":"free","generation":1}{}`,
+		"state":         `{"state":"busy","generation":1}`,
+		"generation":    `{"state":"free","generation":0}`,
+		"no process":    `{"state":"attached","generation":1,"pid":0,"start":1}`,
+		"no start":      `{"state":"zombie","generation":1,"pid":1,"start":0}`,
+		"negative":      `{"state":"free","generation":-1}`,
+		"hole":          "{\"state\":\"free\",\x00\"generation\":1}",
+		"text after it": "{\"state\":\"free\",\"generation\":1}\x00\x00x",
+	} {
+		if _, err := decodeSlot([]byte(text)); !errors.Is(err, errSlots) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if r, err := decodeSlot(make([]byte, slotBytes)); err != nil || r != (slotRecord{}) {
+		t.Errorf("never used: %+v, %v", r, err)
+	}
+}
+
+func TestSlotTable(t *testing.T) {
+	path := filepath.Join(t.TempDir(), slotsName)
+	if err := createSlots(path); err != nil {
+		t.Fatal(err)
+	}
+	table, err := openSlots(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.file.Close()
+	for _, ref := range []slotRef{{wire.RoleConsumer, 0}, {wire.RoleConsumer, 63}, {wire.RoleProducer, 0}, {wire.RoleProducer, 63}} {
+		if refOf(ref.index()) != ref {
+			t.Errorf("%v is index %d, which is %v", ref, ref.index(), refOf(ref.index()))
+		}
+		if err := table.put(ref, largest()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again, err := openSlots(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.file.Close()
+	if !reflect.DeepEqual(again.records, table.records) {
+		t.Error("the table reads otherwise than it was written")
+	}
+
+	wrong := largest()
+	wrong.Role = wire.RoleProducer
+	data, err := encodeSlot(wrong)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := table.file.WriteAt(data, 5*slotBytes); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openSlots(path); err == nil || !strings.Contains(err.Error(), "consumer slot 5") {
+		t.Errorf("a producer's record in a consumer's place: %v", err)
+	}
+	for _, size := range []int64{0, slotsFileBytes - 1, slotsFileBytes + 1} {
+		if err := os.Truncate(path, size); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := openSlots(path); err == nil {
+			t.Errorf("a table of %d bytes was opened", size)
+		}
+	}
+}
+
+func FuzzDecodeSlot(f *testing.F) {
+	data, err := encodeSlot(largest())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Add(make([]byte, slotBytes))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := decodeSlot(data)
+		if err != nil || r == (slotRecord{}) {
+			return
+		}
+		again, err := encodeSlot(r)
+		if err != nil {
+			return // longer than what put ever writes
+		}
+		if back, err := decodeSlot(again); err != nil || back != r {
+			t.Errorf("%+v reads back as %+v (%v)", r, back, err)
+		}
+	})
+}
+
+func FuzzDecodeMeta(f *testing.F) {
+	dir := f.TempDir()
+	info, err := normalize(wire.RingSpec{Name: "md", Capacity: 1 << 20, Allow: &wire.Allow{Gate: &wire.Principals{Users: []string{"root"}}}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	info.Epoch, info.MemoryBytes = 1, memoryBytes(info)
+	if err := writeMeta(dir, info); err != nil {
+		f.Fatal(err)
+	}
+	if back, err := readMeta(dir, "md"); err != nil || !reflect.DeepEqual(back, info) {
+		f.Fatalf("%+v reads back as %+v (%v)", info, back, err)
+	}
+	data, err := os.ReadFile(filepath.Join(dir, metaName))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Add([]byte(`{"format":2,"ring":{}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if r, err := decodeMeta(data); err == nil && (!wire.ValidName(r.Name) || geometry(r).Validate() != nil) {
+			t.Errorf("accepted %+v", r)
+		}
+	})
+}

@@ -1,0 +1,89 @@
+package control
+
+import (
+	"encoding/json"
+	"errors"
+
+	"go.uber.org/zap"
+
+	"brokerd/internal/broker"
+	"brokerd/internal/process"
+	"brokerd/internal/wire"
+)
+
+// attach is a handler of its own: files ride with its reply.
+func (t *session) attach(parameters json.RawMessage) (result, error) {
+	var in wire.AttachIn
+	if err := wire.DecodeParameters(parameters, &in); err != nil {
+		return result{}, err
+	}
+	lease, err := t.lease(in)
+	if err != nil {
+		return result{}, t.server.access.explain(t.subject, err, "attach to ring "+quoted(in.Ring))
+	}
+	a := lease.Out.Attachment
+	t.server.seats.returned(a.ID) // by the connection that it had before, if any
+	t.server.seats.lend(t.seat, a.ID)
+	t.server.o.Log.Info("attached", append(t.fields(), zap.String("ring", a.Ring), zap.String("id", a.ID),
+		zap.String("name", a.Name), zap.String("policy", string(a.Policy)))...)
+	return result{out: lease.Out, files: lease.Files}, nil
+}
+
+// lease asks the broker. The broker calls Authorize under its lock, so the
+// names in the ring's rules are looked up before: should the rules change
+// between the two, names that are new in them match nobody this time.
+func (t *session) lease(in wire.AttachIn) (broker.Lease, error) {
+	who, err := t.who()
+	if errors.Is(err, process.ErrForeignNamespace) {
+		return broker.Lease{}, wire.AccessDenied("process id namespace", "attach to ring %s: %v", quoted(in.Ring), err)
+	}
+	if err != nil {
+		return broker.Lease{}, err
+	}
+	if !t.server.access.trusted(t.subject) {
+		for _, ring := range t.server.o.Broker.Rings() {
+			if ring.Name == in.Ring {
+				t.server.access.learn(ring.Allow)
+			}
+		}
+	}
+	return t.server.o.Broker.Attach(broker.AttachRequest{
+		Conn: t.seat.conn, Process: who, UID: t.subject.uid, In: in,
+		Authorize: func(ring wire.Ring) error { return t.server.access.mayAttach(t.subject, ring, in) },
+	})
+}
+
+// detach ends an attachment of the calling process, whichever of its
+// connections it came by, or any for an administrator.
+func (t *session) detach(in wire.DetachIn) (wire.DetachOut, error) {
+	var own bool
+	err := t.server.o.Broker.Detach(in.ID, func(a wire.Attachment, conn uint64) error {
+		own = conn == t.seat.conn || t.isProcessOf(a)
+		switch {
+		case own:
+			return nil
+		case t.server.access.admin(t.subject):
+			return broker.ErrEvict
+		}
+		return errNotAdmin
+	})
+	if err != nil {
+		return wire.DetachOut{}, t.server.access.explain(t.subject, err, "detach "+quoted(in.ID)+" of another process")
+	}
+	t.server.seats.returned(in.ID)
+	t.server.o.Log.Info("detached", append(t.fields(), zap.String("id", in.ID), zap.Bool("by_itself", own))...)
+	return wire.DetachOut{}, nil
+}
+
+// isProcessOf tells whether the caller is the process that attached. Its pid
+// alone would not do: the caller may have died since it connected and left the
+// connection to a child, and the pid to somebody else.
+func (t *session) isProcessOf(a wire.Attachment) bool {
+	who, err := t.who()
+	return err == nil && a.PID == who.ID().PID && a.UID == t.subject.uid && !who.Exited()
+}
+
+func (t *session) listAttachments(in wire.ListAttachmentsIn) (wire.ListAttachmentsOut, error) {
+	list, err := t.server.o.Broker.Attachments(in.Ring)
+	return wire.ListAttachmentsOut{Attachments: list}, err
+}

@@ -1,0 +1,224 @@
+package metrics
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+)
+
+func sample() Snapshot {
+	return Snapshot{
+		Ready: true, MemoryBytes: 4096, MemoryBytesMax: 8192, RingsMax: 256, AttachmentsMax: 4096,
+		Connections: 3, ConnectionsMax: 5, Adoptions: 6, Repairs: 7, Quarantined: 8, Problems: 9,
+		Rings: []Ring{
+			{Name: "md", Live: true, PublishedRecords: 10, PublishedBytes: 11, CapacityBytes: 12, OccupancyBytes: 13,
+				Producers: 1, Consumers: 2, GapRecords: 14, HeldNanos: 1_500_000_000, DroppedRecords: 16, Demotions: 17},
+			{Name: "bad"},
+		},
+		Attachments: []Attachment{
+			{Ring: "md", Name: "top", Role: "consumer", Slot: 0, PositionBytes: 20, LagBytes: 21, MissedRecords: 22, MissedBytes: 23, Demoted: true},
+			{Ring: "md", Role: "producer", Slot: 0, PositionBytes: 24},
+		},
+	}
+}
+
+func testHandler(t *testing.T, source Source, logged io.Writer) (http.Handler, *Requests) {
+	t.Helper()
+	requests := NewRequests([]string{"Attach"})
+	h, err := Handler(Options{Version: "v1.2.3", Source: source, Requests: requests, ErrorLog: log.New(logged, "", 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h, requests
+}
+
+// scrape returns the values of one scrape by the text of its series.
+func scrape(t *testing.T, h http.Handler) map[string]float64 {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if w.Code != http.StatusOK {
+		t.Fatalf("scrape: status %d: %s", w.Code, w.Body)
+	}
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	families, err := parser.TextToMetricFamilies(w.Body)
+	if err != nil {
+		t.Fatalf("scrape does not parse: %v", err)
+	}
+	values := map[string]float64{}
+	for name, f := range families {
+		for _, m := range f.Metric {
+			labels := make([]string, 0, len(m.Label))
+			for _, l := range m.Label {
+				labels = append(labels, fmt.Sprintf("%s=%s", l.GetName(), l.GetValue()))
+			}
+			values[name+"{"+strings.Join(labels, ",")+"}"] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
+		}
+	}
+	return values
+}
+
+func TestScrapeShowsTheSnapshot(t *testing.T) {
+	h, requests := testHandler(t, func() (Snapshot, error) { return sample(), nil }, io.Discard)
+	requests.Count("Attach", "ok")
+	requests.Count("Attach", "ok")
+	requests.Count("invented", "MethodNotFound")
+	const top, producer = "{name=top,ring=md,role=consumer,slot=0}", "{name=,ring=md,role=producer,slot=0}"
+	want := map[string]float64{
+		"brokerd_build_info{version=v1.2.3}": 1, "brokerd_ready{}": 1,
+		"brokerd_memory_bytes{}": 4096, "brokerd_memory_limit_bytes{}": 8192,
+		"brokerd_rings{}": 2, "brokerd_rings_limit{}": 256,
+		"brokerd_attachments{}": 2, "brokerd_attachments_limit{}": 4096,
+		"brokerd_connections{}": 3, "brokerd_connections_limit{}": 5,
+		"brokerd_control_requests_total{method=Attach,result=ok}":            2,
+		"brokerd_control_requests_total{method=other,result=MethodNotFound}": 1,
+		"brokerd_adoptions_total{}":                                          6, "brokerd_repairs_total{}": 7,
+		"brokerd_quarantined_rings{}": 8, "brokerd_problems{}": 9,
+		"brokerd_ring_live{ring=md}": 1, "brokerd_ring_live{ring=bad}": 0,
+		"brokerd_ring_published_records_total{ring=md}": 10, "brokerd_ring_published_bytes_total{ring=md}": 11,
+		"brokerd_ring_capacity_bytes{ring=md}": 12, "brokerd_ring_occupancy_bytes{ring=md}": 13,
+		"brokerd_ring_producers{ring=md}": 1, "brokerd_ring_consumers{ring=md}": 2,
+		"brokerd_ring_gap_records_total{ring=md}": 14, "brokerd_ring_held_seconds_total{ring=md}": 1.5,
+		"brokerd_ring_dropped_records_total{ring=md}": 16, "brokerd_ring_demotions_total{ring=md}": 17,
+		"brokerd_attachment_position_bytes" + top: 20, "brokerd_attachment_position_bytes" + producer: 24,
+		"brokerd_attachment_lag_bytes" + top: 21, "brokerd_attachment_missed_records_total" + top: 22,
+		"brokerd_attachment_missed_bytes_total" + top: 23, "brokerd_attachment_demotions_total" + top: 1,
+		"brokerd_attachment_demotions_total" + producer: 0,
+	}
+	got := scrape(t, h)
+	for series, value := range want {
+		if g, there := got[series]; !there || g != value {
+			t.Errorf("%s: got %v (there: %v), want %v", series, g, there, value)
+		}
+	}
+	for _, f := range table() { // a new row without an expectation above fails
+		covered := false
+		for series := range want {
+			covered = covered || strings.HasPrefix(series, f.name+"{")
+		}
+		if !covered {
+			t.Errorf("%s is not tested", f.name)
+		}
+	}
+	if _, there := got["go_goroutines{}"]; !there {
+		t.Error("no metrics of the Go runtime")
+	}
+	if _, there := got["process_open_fds{}"]; !there {
+		t.Error("no metrics of the process")
+	}
+}
+
+func TestNamesAndTypesPassPromlint(t *testing.T) {
+	requests := NewRequests(nil)
+	requests.Count("x", "ok")
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(newCollector(Options{Source: func() (Snapshot, error) { return sample(), nil }, Requests: requests}))
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(families) != len(table()) {
+		t.Errorf("%d families gathered, the table has %d", len(families), len(table()))
+	}
+	problems, err := promlint.NewWithMetricFamilies(families).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+	for _, f := range table() {
+		if !strings.HasPrefix(f.name, "brokerd_") {
+			t.Errorf("%s: no prefix brokerd_", f.name)
+		}
+	}
+}
+
+func TestFailedSourceShowsNoFigures(t *testing.T) {
+	var logged bytes.Buffer
+	h, _ := testHandler(t, func() (Snapshot, error) { return Snapshot{}, errors.New("broker is closed") }, &logged)
+	got := scrape(t, h)
+	for series := range got {
+		if strings.HasPrefix(series, "brokerd_") {
+			t.Errorf("%s is shown though the source failed", series)
+		}
+	}
+	if _, there := got["go_goroutines{}"]; !there {
+		t.Error("the rest of the scrape is missing")
+	}
+	if !strings.Contains(logged.String(), "broker is closed") {
+		t.Errorf("the log does not say why: %q", logged.String())
+	}
+}
+
+func TestBadLabelCostsOneSeriesOnly(t *testing.T) {
+	s := sample()
+	s.Rings[1].Name = "\xff"
+	h, _ := testHandler(t, func() (Snapshot, error) { return s, nil }, io.Discard)
+	if got := scrape(t, h); got["brokerd_ring_live{ring=md}"] != 1 {
+		t.Error("a bad name of one ring hides another ring")
+	}
+}
+
+func TestRequestsAtAndPastTheLimit(t *testing.T) {
+	r := NewRequests([]string{"m"})
+	for i := range resultsMax + 2 {
+		r.Count("m", fmt.Sprint("result", i))
+	}
+	r.Count("m", "result0") // known results go on after the limit
+	series, inOther := 0, 0.0
+	r.each(func(v float64, labels ...string) {
+		series++
+		if labels[1] == other {
+			inOther = v
+		}
+		if labels[1] == "result0" && v != 2 {
+			t.Errorf("result0 counted %v times, want 2", v)
+		}
+	})
+	if series != resultsMax+1 || inOther != 2 {
+		t.Errorf("%d series with %v in other, want %d with 2", series, inOther, resultsMax+1)
+	}
+}
+
+func TestScrapesAtAndPastTheLimit(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	h, _ := testHandler(t, func() (Snapshot, error) {
+		entered <- struct{}{}
+		<-release
+		return sample(), nil
+	}, io.Discard)
+	codes := make(chan int, scrapesMax)
+	get := func() int {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		return w.Code
+	}
+	var scrapes sync.WaitGroup
+	for range scrapesMax {
+		scrapes.Go(func() { codes <- get() })
+		<-entered
+	}
+	if code := get(); code != http.StatusServiceUnavailable {
+		t.Errorf("scrape %d: status %d, want 503", scrapesMax+1, code)
+	}
+	close(release)
+	scrapes.Wait()
+	for range scrapesMax {
+		if code := <-codes; code != http.StatusOK {
+			t.Errorf("a scrape within the limit: status %d", code)
+		}
+	}
+}

@@ -1,0 +1,47 @@
+package metrics
+
+// Source says how things stand. It is called once a scrape, possibly from
+// several goroutines at once.
+type Source func() (Snapshot, error)
+
+// Snapshot is everything a scrape shows, except the control requests. Sizes
+// and positions are bytes.
+type Snapshot struct {
+	Ready bool
+
+	MemoryBytes, MemoryBytesMax uint64
+	RingsMax                    int
+	AttachmentsMax              int
+	Connections, ConnectionsMax int
+
+	Adoptions, Repairs    uint64 // since the daemon started
+	Quarantined, Problems int
+
+	Rings       []Ring
+	Attachments []Attachment
+}
+
+// Ring is one ring: what it has done since its epoch began.
+type Ring struct {
+	Name string
+	Live bool // false: corrupt or removed
+
+	PublishedRecords, PublishedBytes uint64
+	CapacityBytes, OccupancyBytes    uint64
+	Producers, Consumers             int
+	GapRecords                       uint64
+	HeldNanos                        uint64 // time its producers waited for readers
+	DroppedRecords                   uint64
+	Demotions                        uint64
+}
+
+// Attachment is one process's hold on one ring. Ring, Role and Slot together
+// are unique in a Snapshot.
+type Attachment struct {
+	Ring, Name, Role string
+	Slot             int
+
+	PositionBytes, LagBytes    uint64
+	MissedRecords, MissedBytes uint64
+	Demoted                    bool // a demote reader that became a skip reader
+}

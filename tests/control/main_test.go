@@ -1,0 +1,123 @@
+// Package control tests the control socket from outside: a real broker and a
+// real server, called with github.com/varlink/go, which knows nothing of
+// brokerd. The interface description says what must come back.
+package control
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/varlink/go/varlink"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+
+	"brokerd/internal/broker"
+	"brokerd/internal/control"
+	"brokerd/internal/unixconn"
+	"brokerd/internal/wire"
+)
+
+// asUser names the socket for a child that this binary starts as another user.
+const asUser = "BROKERD_TEST_AS_USER"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(asUser); path != "" {
+		if err := stranger(path); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+const waitMax = 10 * time.Second
+
+// service is a broker and its control socket.
+type service struct {
+	dir    string // readable by everybody
+	path   string // of the socket
+	rings  string // the broker's directory
+	broker *broker.Broker
+	state  atomic.Value // wire.DaemonState
+}
+
+func start(t *testing.T) *service {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "brokerd-tests-control-")
+	if err != nil {
+		t.Skipf("needs a tmpfs at /dev/shm: %v", err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s := &service{dir: dir, path: filepath.Join(dir, "control.sock"), rings: filepath.Join(dir, "rings")}
+	s.state.Store(wire.DaemonReady)
+	s.broker, err = broker.Open(broker.Options{
+		Dir: s.rings, Limits: broker.Limits{MemoryBytes: 4 << 20, Rings: 4, Attachments: 8},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := unixconn.Listen(s.path, 0o666, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := control.New(control.Options{
+		Broker: s.broker, Log: zap.NewNop(), OwnerUID: uint32(os.Getuid()), AdminGID: -1,
+		ConnectionsMax: 64, Version: "1.2.3",
+		State: func() string { return string(s.state.Load().(wire.DaemonState)) },
+	})
+	ctx, stop := context.WithCancel(context.Background())
+	watched, served := make(chan error, 1), make(chan error, 1)
+	go func() { watched <- s.broker.Run(ctx, func() {}) }()
+	go func() { served <- server.Serve(ctx, ln) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-served; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+		<-watched
+		if err := s.broker.Close(); err != nil {
+			t.Errorf("close the broker: %v", err)
+		}
+	})
+	return s
+}
+
+// dial connects with the varlink library.
+func (s *service) dial(t *testing.T) *varlink.Connection {
+	t.Helper()
+	conn, err := varlink.NewConnection(deadline(t), "unix:"+s.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+func (s *service) ring(t *testing.T, spec wire.RingSpec) wire.Ring {
+	t.Helper()
+	if spec.Capacity == 0 {
+		spec.Capacity = 64 << 10
+	}
+	ring, err := s.broker.CreateRing(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ring
+}
+
+func deadline(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), waitMax)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func ptr[T any](v T) *T { return &v }
