@@ -198,6 +198,9 @@ func (c *Consumer) Poll(fn func(Record) error, limit int) (n int, err error) {
 		if shown {
 			n++
 		}
+		if err == ErrEmpty && !shown {
+			break
+		}
 		if err != nil {
 			return n, err
 		}
@@ -213,8 +216,8 @@ func (c *Consumer) Poll(fn func(Record) error, limit int) (n int, err error) {
 }
 
 // show gives fn a view of the part at pos and steps past it. shown is false
-// when the part was overwritten: before fn saw it (no error, the next poll
-// counts what was missed), or while it did (*OverrunError).
+// when the part was overwritten: before fn saw it (no error, or ErrEmpty when
+// there is nowhere to go on yet), or while it did (*OverrunError).
 func (c *Consumer) show(p part, fn func(Record) error) (shown bool, err error) {
 	off := c.geometry.at(c.pos)
 	r := Record{Position: c.pos, Sequence: c.seq, Tag: p.tag, Missed: c.missed, MissedBytes: c.missedLen, Gaps: c.gaps}
@@ -224,7 +227,9 @@ func (c *Consumer) show(p part, fn func(Record) error) (shown bool, err error) {
 	off += c.bodyOff
 	r.Payload = c.b[off : off+p.payload : off+p.payload]
 	if c.lappable() && c.lapped() {
-		c.resync()
+		if !c.resync() {
+			return false, ErrEmpty
+		}
 		return false, nil
 	}
 	err = fn(r)

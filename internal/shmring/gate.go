@@ -50,11 +50,7 @@ func (p *producer) gateOf(slot int, tail uint64) (uint64, bool) {
 	if policy != PolicyBlock && policy != PolicyDemote {
 		return 0, false
 	}
-	generation := load32(p.b, entry+csGeneration)
-	if p.held.evicted[slot] == generation && generation != 0 {
-		return 0, false
-	}
-	if load64(p.b, entry+csDemoted) == uint64(generation) {
+	if p.wasEvicted(slot) || load64(p.b, entry+csDemoted) == uint64(load32(p.b, entry+csGeneration)) {
 		return 0, false
 	}
 	gate := load64(p.cursors[slot], cuGate) &^ (recordAlign - 1)
@@ -62,6 +58,13 @@ func (p *producer) gateOf(slot int, tail uint64) (uint64, bool) {
 		return 0, false
 	}
 	return gate, true
+}
+
+// wasEvicted says whether the page of the reader in slot has faulted here: it is
+// not touched again before the slot is lent anew.
+func (p *producer) wasEvicted(slot int) bool {
+	g := p.held.evicted[slot]
+	return g != 0 && g == load32(p.b, uint64(consumersOff+slot*consumerSlotBytes)+csGeneration)
 }
 
 // raise tries to move the limit so that need bytes behind the tail may be

@@ -122,8 +122,8 @@ const (
 	recordOverheadBytesMax = 64
 	// positionMax retires a ring long before a position could overflow.
 	positionMax = uint64(1) << 60
-	// hintBytes is how far the hint may lag behind the newest record.
-	hintBytes = 4096
+	// hintBytesFormat: a producer renews the hint at each multiple of it.
+	hintBytesFormat = 4096
 )
 
 // State says whether a ring still lives; it is a word of the header page, so

@@ -104,8 +104,11 @@ func (r *Ring) open() (err error) {
 	}
 	for slot := range r.config.ConsumersMax {
 		f, err := os.OpenFile(r.cursorPath(slot), os.O_RDWR, 0)
-		if err != nil {
+		if errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("%w: cursor page %d: %w", ErrCorrupt, slot, err)
+		}
+		if err != nil {
+			return err
 		}
 		r.pages = append(r.pages, f)
 	}

@@ -50,7 +50,4 @@ func copyIn(b []byte, off uint64, src []byte) { copy(b[off:off+uint64(len(src))]
 
 func copyOut(dst []byte, b []byte, off uint64) { copy(dst, b[off:off+uint64(len(dst))]) }
 
-// modelYield marks a step of a waiting loop; only the model looks at it.
-func modelYield() {}
-
 func addressOf(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))) }

@@ -90,7 +90,7 @@ func (p *producer) commit(kind uint64, tag uint16, timestamp int64) {
 		p.seq++
 	}
 	p.frame = 0
-	if (before^p.tail)&^(hintBytes-1) != 0 {
+	if (before^p.tail)&^(p.hintBytes-1) != 0 {
 		p.putPair(offHint, boundary{p.tail, p.seq})
 	}
 }

@@ -29,14 +29,29 @@ func (c *consumer) lappable() bool { return c.policy != PolicyBlock }
 
 // lapped says whether the bytes at pos may have been overwritten.
 //
-// Ordering: a producer announces (store, full fence) before it writes any byte
-// beyond the former announcement. A reader loads the payload and then, in this
-// order, the announcement. If any loaded byte was from a later lap, its writer
-// had announced before, so the load here sees an announcement beyond
-// pos+capacity. On amd64 loads stay in order; elsewhere loadsBefore does it.
+// Ordering, without a gate: a producer announces (store, full fence) before it
+// writes any byte beyond the former announcement. A reader loads the payload
+// and then, in this order, the announcement. If any loaded byte was from a
+// later lap, its writer had announced before, so the load here sees an
+// announcement beyond pos+capacity. On amd64 loads stay in order; elsewhere
+// loadsBefore does it.
+//
+// With a gate the announcement says nothing: one that raced with the attach may
+// run ahead of what was then granted. But producers respect the gate until they
+// have stored the demotion (full fence), which the same order shows here.
 func (c *consumer) lapped() bool {
 	loadsBefore(&c.private)
+	if c.gating {
+		return !c.holds()
+	}
 	return load64(c.b, offAnnounce) > c.pos+c.capacity
+}
+
+// holds says whether producers still respect this reader's gate.
+func (c *consumer) holds() bool {
+	return load64(c.b, c.entry()+csDemoted) != uint64(c.generation) &&
+		load32(c.b, c.entry()+csGeneration) == c.generation &&
+		load32(c.b, c.entry()+csPolicy) == uint32(c.policy)
 }
 
 // poll looks for the next record, stepping over pads and gaps. It returns
@@ -87,6 +102,9 @@ func (c *consumer) step(p part) {
 func (c *consumer) resync() bool {
 	c.noticeDemotion()
 	announce := load64(c.b, offAnnounce)
+	if announce <= c.pos+c.capacity {
+		return true // demoted, but not overrun yet
+	}
 	for n := c.oldest(announce)/c.chunk + 2; n <= announce/c.chunk; n++ {
 		at, ok := c.syncAt(n)
 		if !ok || at.pos <= c.pos || at.seq < c.seq {
@@ -177,13 +195,14 @@ func (c *consumer) due() bool { return c.pos-c.told >= c.chunk/4 }
 
 func (c *consumer) entry() uint64 { return uint64(consumersOff + c.slot*consumerSlotBytes) }
 
-// noticeDemotion stops gating when producers have demoted this reader.
+// noticeDemotion stops gating when producers do not respect the gate any more:
+// it was demoted, or the slot was taken back.
 func (c *consumer) noticeDemotion() {
-	if c.gating && load64(c.b, c.entry()+csDemoted) == uint64(c.generation) {
-		c.gating = false
-		c.stats.Demoted = true
-		store64(c.page, cuGate, gateNone)
+	if !c.gating || c.holds() {
+		return
 	}
+	c.gating = false
+	c.stats.Demoted = load64(c.b, c.entry()+csDemoted) == uint64(c.generation)
 }
 
 // lent says why this reader may not read, if so: the ring or its slot is gone.
@@ -216,7 +235,7 @@ func (c *consumer) alive() error {
 	if !c.gating { // only a faulting cursor page gets a block reader evicted
 		return ErrDetached
 	}
-	if c.lapped() {
+	if load64(c.b, offAnnounce) > c.pos+2*c.capacity {
 		return corruptAt(c.pos, "a producer went past a lossless reader's gate")
 	}
 	return nil

@@ -32,6 +32,7 @@ type geometry struct {
 	epoch     uint64
 	bodyOff   uint64 // of the payload within a record
 	recordMax uint64
+	hintBytes uint64 // how far the hint may lag behind the newest record
 }
 
 func (c Config) geometry() geometry {
@@ -44,6 +45,7 @@ func (c Config) geometry() geometry {
 		epoch:     c.Epoch,
 		bodyOff:   recordHeaderBytes,
 		recordMax: uint64(c.RecordMax),
+		hintBytes: hintBytesFormat,
 	}
 	if c.Timestamps {
 		g.bodyOff += timestampBytes

@@ -1,6 +1,9 @@
 package shmring
 
-import "runtime/debug"
+import (
+	"fmt"
+	"runtime/debug"
+)
 
 // BindConsumer lends a consumer slot: the page is reset, then the slot table,
 // then the masks. The reader does not gate until it says so itself, so a daemon
@@ -11,6 +14,11 @@ func (r *Ring) BindConsumer(slot int, b Binding) (err error) {
 	if err != nil {
 		return err
 	}
+	r.bindConsumer(slot, page, b)
+	return nil
+}
+
+func (r *Ring) bindConsumer(slot int, page []byte, b Binding) {
 	for off := uint64(cuPosition); off <= cuDelivered; off += 8 {
 		store64(page, off, 0)
 	}
@@ -31,7 +39,6 @@ func (r *Ring) BindConsumer(slot int, b Binding) (err error) {
 	r.setBit(offFenceMask, slot, b.NoMembarrier)
 	r.setBit(offParkMask, slot, b.Parks && !b.NoFutex)
 	r.setBit(offConsumerMask, slot, true)
-	return nil
 }
 
 // freshPage is the cursor page of a slot, made whole again if its last holder
@@ -49,21 +56,34 @@ func (r *Ring) freshPage(slot int) ([]byte, error) {
 
 // UnbindConsumer takes a slot back: it gates no more, and producers that wait
 // for it are woken. It may be called again at any time.
+//
+// The slot table comes first: it alone ends the hold, also when the page cannot
+// be had, because its reader truncated it and the tmpfs is full. A producer
+// asleep on such a page finds out after sleepMax.
 func (r *Ring) UnbindConsumer(slot int) (err error) {
 	defer r.m.catch(&err, debug.SetPanicOnFault(true))
-	page, err := r.freshPage(slot)
-	if err != nil {
-		return err
+	if slot < 0 || slot >= len(r.m.cursors) {
+		return fmt.Errorf("consumer slot %d: the ring has %d", slot, len(r.m.cursors))
 	}
+	r.unbindConsumer(slot)
+	if page, err := r.freshPage(slot); err == nil {
+		r.releaseGate(page)
+	}
+	return nil
+}
+
+func (r *Ring) unbindConsumer(slot int) {
 	entry := uint64(consumersOff + slot*consumerSlotBytes)
 	store32(r.b, entry+csPolicy, 0)
 	r.setBit(offConsumerMask, slot, false)
 	r.setBit(offParkMask, slot, false)
 	r.setBit(offFenceMask, slot, false)
+	r.wakeAll() // the reader itself, should it sleep
+}
+
+func (r *Ring) releaseGate(page []byte) {
 	store64(page, cuGate, gateNone)
 	futexWake(page, cuGate)
-	r.wakeAll() // the reader itself, should it sleep
-	return nil
 }
 
 // BindProducer lends a producer slot.

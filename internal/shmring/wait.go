@@ -138,6 +138,9 @@ func (p *producer) sleepers() (some bool) {
 			continue
 		}
 		mask &^= 1 << slot
+		if p.wasEvicted(slot) {
+			continue
+		}
 		word := load32(p.cursors[slot], cuSleep)
 		if word&1 == 1 && word != p.sleep[slot] {
 			p.sleep[slot] = word

@@ -1,0 +1,3 @@
+module brokerd/bench
+
+go 1.26.0

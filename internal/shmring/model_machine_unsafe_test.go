@@ -1,0 +1,385 @@
+//go:build ringmodel
+
+package shmring
+
+import (
+	"fmt"
+	"iter"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+)
+
+// The model check runs the product's own functions as threads, one access to
+// shared memory at a time, and goes through every interleaving of those steps:
+// depth first, replaying a schedule where it branches, cutting off where a state
+// was seen before. A state is the memory, what waits in store buffers, and of
+// each thread the values it has observed since the last point where it described
+// its local state (thread.at): the code is deterministic, so that is all.
+
+type threadState uint8
+
+const (
+	threadReady   threadState = iota
+	threadBlocked             // until memory changes
+	threadAsleep              // in FUTEX_WAIT
+	threadDone
+	threadDead
+)
+
+type pendingStore struct {
+	b     []byte
+	off   uint64
+	v     uint64
+	bytes int
+}
+
+type thread struct {
+	m        *machine
+	name     string
+	state    threadState
+	killable bool
+	starts   func() bool // nil: at once
+	began    bool
+	next     func() (struct{}, bool)
+	stop     func()
+	yield    func(struct{}) bool
+	hist     uint64
+	seen     int // memory version at the last at
+	futex    uintptr
+	buffer   []pendingStore
+}
+
+// machine is one run under one schedule.
+type machine struct {
+	threads   []*thread
+	cur       *thread
+	buffered  bool // stores wait in a buffer, as on amd64
+	quiet     func(off uint64) bool
+	data      uintptr
+	bases     []uintptr
+	hash      uint64
+	version   int
+	killsLeft int
+	failure   string
+	enabled   []action
+	atEnd     func() error
+}
+
+type killed struct{}
+
+func mix(h uint64, vs ...uint64) uint64 {
+	for _, v := range vs {
+		h = (h ^ v) * 0x9E3779B97F4A7C15
+		h ^= h >> 29
+		h *= 0xBF58476D1CE4E5B9
+		h ^= h >> 32
+	}
+	return h
+}
+
+func (m *machine) fail(format string, args ...any) {
+	if m.failure == "" {
+		m.failure = fmt.Sprintf(format, args...)
+	}
+}
+
+// spawn adds a thread; starts says when it may begin.
+func (m *machine) spawn(name string, killable bool, starts func() bool, body func(t *thread)) *thread {
+	t := &thread{m: m, name: name, killable: killable, starts: starts}
+	t.next, t.stop = iter.Pull(func(yield func(struct{}) bool) {
+		t.yield = yield
+		defer func() {
+			if r := recover(); r != nil {
+				if _, ok := r.(killed); !ok {
+					m.fail("%s: panic: %v", name, r)
+				}
+			}
+		}()
+		body(t)
+		t.flushAll()
+		t.state = threadDone
+	})
+	m.threads = append(m.threads, t)
+	return t
+}
+
+// point lets the scheduler choose who goes on.
+func (t *thread) point() {
+	if !t.yield(struct{}{}) {
+		panic(killed{})
+	}
+}
+
+// at says that label and vs are all of the thread's local state here.
+func (t *thread) at(label uint64, vs ...uint64) {
+	t.hist, t.seen = mix(mix(0, label), vs...), t.m.version
+}
+
+// block waits until something has changed since the last call of at.
+func (t *thread) block() {
+	if t.seen == t.m.version {
+		t.state = threadBlocked
+	}
+	t.point()
+}
+
+func (m *machine) where(b []byte) uint64 {
+	base := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+	for i, have := range m.bases {
+		if have == base {
+			return uint64(i)
+		}
+	}
+	m.bases = append(m.bases, base)
+	return uint64(len(m.bases) - 1)
+}
+
+// private words are of no interest to any other thread of a run: no step.
+func (m *machine) private(b []byte, off uint64) bool {
+	if uintptr(unsafe.Pointer(unsafe.SliceData(b))) == m.data {
+		return off >= producersOff && off < syncOff || m.quiet != nil && m.quiet(off)
+	}
+	return off >= cuPosition
+}
+
+func (m *machine) load(b []byte, off uint64, bytes int) uint64 {
+	t := m.cur
+	if !m.private(b, off) {
+		t.point()
+	}
+	v := rawLoad(b, off, bytes)
+	for _, p := range t.buffer { // the newest own store to this word, if any
+		if &p.b[0] == &b[0] && p.off == off {
+			v = p.v
+		}
+	}
+	t.hist = mix(t.hist, 1, off, v)
+	return v
+}
+
+func (m *machine) store(b []byte, off uint64, v uint64, bytes int, fence bool) {
+	t := m.cur
+	if !m.private(b, off) {
+		t.point()
+	}
+	if m.quiet != nil && m.quiet(off) && uintptr(unsafe.Pointer(&b[0])) == m.data {
+		m.fail("%s stores to word %#x, which the scenario calls constant", t.name, off)
+	}
+	t.hist = mix(t.hist, 2)
+	if m.buffered && !fence {
+		t.buffer = append(t.buffer, pendingStore{b, off, v, bytes})
+		return
+	}
+	t.flushAll()
+	m.write(pendingStore{b, off, v, bytes})
+}
+
+func (m *machine) update(b []byte, off uint64, bytes int, f func(uint64) uint64) uint64 {
+	t := m.cur
+	t.point()
+	t.flushAll()
+	old := rawLoad(b, off, bytes)
+	t.hist = mix(t.hist, 3, old)
+	m.write(pendingStore{b, off, f(old), bytes})
+	return old
+}
+
+func (m *machine) write(p pendingStore) {
+	if m.private(p.b, p.off) {
+		rawStore(p.b, p.off, p.v, p.bytes)
+		return
+	}
+	granule, mem := p.off&^7, m.where(p.b)
+	before := rawLoad(p.b, granule, 8)
+	rawStore(p.b, p.off, p.v, p.bytes)
+	after := rawLoad(p.b, granule, 8)
+	if before != after {
+		m.hash ^= mix(0, mem, granule, before) ^ mix(0, mem, granule, after)
+		m.version++
+	}
+}
+
+func (t *thread) flushOne() {
+	p := t.buffer[0]
+	t.buffer = t.buffer[1:]
+	t.m.write(p)
+}
+
+func (t *thread) flushAll() {
+	for len(t.buffer) > 0 {
+		t.flushOne()
+	}
+}
+
+func (m *machine) futexWait(b []byte, off uint64, value uint32) {
+	t := m.cur
+	t.point()
+	t.flushAll()
+	if uint32(rawLoad(b, off, 4)) == value {
+		t.state, t.futex = threadAsleep, uintptr(unsafe.Pointer(&b[off]))
+		t.point()
+	}
+	t.hist = mix(t.hist, 4)
+}
+
+func (m *machine) futexWake(b []byte, off uint64) {
+	t := m.cur
+	t.point()
+	t.flushAll()
+	for _, other := range m.threads {
+		if other.state == threadAsleep && other.futex == uintptr(unsafe.Pointer(&b[off])) {
+			other.state = threadReady
+		}
+	}
+	t.hist = mix(t.hist, 5)
+}
+
+func (m *machine) membarrier() {
+	m.cur.point()
+	for _, t := range m.threads {
+		t.flushAll()
+	}
+	m.cur.hist = mix(m.cur.hist, 6)
+}
+
+type action struct {
+	t    *thread
+	kind byte // 's' step, 'f' flush one store, 'k' kill
+}
+
+func (m *machine) actions() []action {
+	as := m.enabled[:0]
+	for _, t := range m.threads {
+		if t.state == threadBlocked && t.seen != m.version {
+			t.state = threadReady
+		}
+		if t.state == threadReady && (t.began || t.starts == nil || t.starts()) {
+			as = append(as, action{t, 's'})
+		}
+	}
+	for _, t := range m.threads {
+		if len(t.buffer) > 0 {
+			as = append(as, action{t, 'f'})
+		}
+		if t.killable && t.began && t.state < threadDone && m.killsLeft > 0 {
+			as = append(as, action{t, 'k'})
+		}
+	}
+	m.enabled = as
+	return as
+}
+
+func (m *machine) do(a action) {
+	switch a.kind {
+	case 'f':
+		a.t.flushOne()
+	case 'k':
+		a.t.flushAll() // the hardware drains the buffer of a dead process, too
+		a.t.state = threadDead
+		m.killsLeft--
+		m.version++ // who waits looks again
+	default:
+		a.t.began = true
+		m.cur = a.t
+		if _, more := a.t.next(); !more {
+			a.t.state = threadDone
+			m.version++
+		}
+	}
+}
+
+func (m *machine) key() uint64 {
+	h := mix(m.hash, uint64(m.killsLeft))
+	for _, t := range m.threads {
+		h = mix(h, t.hist, uint64(t.state), uint64(len(t.buffer)), b2u(t.began))
+		for _, p := range t.buffer {
+			h = mix(h, m.where(p.b), p.off, p.v)
+		}
+	}
+	return h
+}
+
+func (m *machine) close() {
+	for _, t := range m.threads {
+		t.stop()
+	}
+}
+
+// result of an exploration.
+type result struct {
+	took         time.Duration
+	states, runs int
+	failure      string
+	trace        string
+}
+
+// explore runs every schedule of what build sets up, until the first failure.
+func explore(build func() *machine) (res result) {
+	began := time.Now()
+	seen := map[uint64]struct{}{}
+	stack := [][]byte{nil}
+	for len(stack) > 0 && res.failure == "" {
+		trace := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		res.runs++
+		m := build()
+		model = m
+		for _, i := range trace {
+			m.do(m.actions()[i])
+		}
+		trace = append(make([]byte, 0, 2*len(trace)+64), trace...)
+		for m.failure == "" {
+			as := m.actions()
+			if len(as) == 0 {
+				if err := m.atEnd(); err != nil {
+					m.fail("at the end: %v", err)
+				}
+				break
+			}
+			key := m.key()
+			if _, old := seen[key]; old {
+				break
+			}
+			seen[key] = struct{}{}
+			for i := 1; i < len(as); i++ {
+				stack = append(stack, append(append(make([]byte, 0, len(trace)+1), trace...), byte(i)))
+			}
+			m.do(as[0])
+			trace = append(trace, 0)
+		}
+		res.failure = m.failure
+		model = nil
+		m.close()
+		if res.failure != "" {
+			res.trace = describe(build, trace)
+		}
+	}
+	res.states, res.took = len(seen), time.Since(began)
+	return res
+}
+
+// describe replays a schedule and names its steps.
+func describe(build func() *machine, trace []byte) string {
+	m := build()
+	model = m
+	var names strings.Builder
+	for _, i := range trace {
+		a := m.actions()[i]
+		fmt.Fprintf(&names, " %s%c", a.t.name, a.kind)
+		m.do(a)
+	}
+	model = nil
+	m.close()
+	return names.String()
+}
+
+func report(t *testing.T, name string, res result) {
+	t.Helper()
+	if res.failure != "" {
+		t.Fatalf("%s: %s\nschedule:%s", name, res.failure, res.trace)
+	}
+
+	fmt.Printf("model: %-40s %8d states %8d schedules %6.1fs\n", name, res.states, res.runs, res.took.Seconds())
+}

@@ -1,0 +1,326 @@
+//go:build ringmodel
+
+package shmring
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"testing"
+)
+
+// A ring of 128 bytes with chunks of 32: four to eight records are a lap.
+const (
+	modelCapacity = 128
+	modelChunk    = 32
+)
+
+// model payloads: 16 bytes that carry incarnation and sequence twice, or none.
+var modelSizes = []int{16, 0, 16, 16, 16, 0, 16, 16, 0, 16}
+
+func modelWord(incarnation, seq uint64) uint64 { return incarnation<<32 | seq<<8 | 0x7F }
+
+func modelPayload(incarnation, seq uint64) []byte {
+	b := make([]byte, modelSizes[seq%uint64(len(modelSizes))])
+	for i := 0; i+8 <= len(b); i += 8 {
+		binary.LittleEndian.PutUint64(b[i:], modelWord(incarnation, seq))
+	}
+	return b
+}
+
+type modelRing struct {
+	*machine
+	config   Config
+	geometry geometry
+	b        []byte
+	cursors  [][]byte
+	sent     []uint64 // incarnation of each committed sequence number
+}
+
+func newModelRing(slots int) *modelRing {
+	c := Config{Capacity: modelCapacity, RecordMax: 16, Epoch: 1, Key: 0xA5A5_0000_1234_5678, ConsumersMax: slots}
+	g := c.geometry()
+	g.chunk, g.chunks, g.hintBytes = modelChunk, modelCapacity/modelChunk, 32
+	r := &modelRing{machine: &machine{}, config: c, geometry: g, b: alignedBytes(dataOff + modelCapacity)}
+	for range slots {
+		page := alignedBytes(cursorPageBytes)
+		binary.LittleEndian.PutUint64(page[cuGate:], gateNone)
+		r.cursors = append(r.cursors, page)
+	}
+	binary.LittleEndian.PutUint32(r.b[offState:], uint32(StateLive))
+	r.data = addressOf(r.b)
+	r.quiet = func(off uint64) bool {
+		switch off &^ 7 {
+		case offAnnounce, offHint, offHint + 8, offWakeSeq, offSpaceWaiters:
+			return false
+		}
+		return off < headerBytes || off < producersOff && (off-consumersOff)%consumerSlotBytes&^7 != csDemoted
+	}
+	r.atEnd = r.allFinished
+	return r
+}
+
+func (r *modelRing) allFinished() error {
+	for _, t := range r.threads {
+		if t.state != threadDone && t.state != threadDead && (t.began || t.starts == nil) {
+			return fmt.Errorf("%s is stuck", t.name)
+		}
+	}
+	return nil
+}
+
+func (r *modelRing) bind(slot int, generation uint32, policy Policy) {
+	entry := consumersOff + slot*consumerSlotBytes
+	binary.LittleEndian.PutUint32(r.b[entry+csGeneration:], generation)
+	binary.LittleEndian.PutUint32(r.b[entry+csPolicy:], uint32(policy))
+	mask := binary.LittleEndian.Uint64(r.b[offConsumerMask:]) | 1<<slot
+	binary.LittleEndian.PutUint64(r.b[offConsumerMask:], mask)
+}
+
+func (r *modelRing) parks() {
+	binary.LittleEndian.PutUint64(r.b[offParkMask:], binary.LittleEndian.Uint64(r.b[offConsumerMask:]))
+}
+
+// producing sends until the ring's sequence is total, as incarnation. held is
+// what it does when the reader in a slot is in the way.
+func (r *modelRing) producing(incarnation, total uint64, held func(t *thread, p *Producer, slot int)) func(*thread) {
+	return func(t *thread) {
+		p := newProducer(r.b, r.cursors, r.config, ProducerOptions{})
+		p.geometry = r.geometry
+		if err := p.resume(); err != nil {
+			r.fail("%s: %v", t.name, err)
+			return
+		}
+		for p.seq < total {
+			t.at(1, p.tail, p.seq, p.limit, p.announced, p.synced, uint64(p.sleep[0]))
+			payload := modelPayload(incarnation, p.seq)
+			if slot := p.claim(uint64(len(payload))); slot != slotNone {
+				held(t, p, slot)
+				continue
+			}
+			copyIn(p.b, p.body(), payload)
+			// The commit store is the instant of publishing: note it before, and
+			// let a death in between stand as not sent only if nobody saw it.
+			for uint64(len(r.sent)) <= p.seq {
+				r.sent = append(r.sent, 0)
+			}
+			r.sent[p.seq] = incarnation
+			p.commit(kindData, 0, 0)
+			if load64(p.b, offParkMask) != 0 && p.sleepers() {
+				p.wakeAll()
+			}
+		}
+	}
+}
+
+func heldBlocks(t *thread, _ *Producer, _ int) { t.block() }
+
+func heldDemotes(t *thread, p *Producer, slot int) { p.demote(slot) }
+
+func heldSleeps(t *thread, p *Producer, slot int) { p.sleepOnGate(slot, sleepMax) }
+
+// reading attaches and reads until the ring's sequence is total (or done says
+// that no more will come), checking each record and every count.
+func (r *modelRing) reading(slot int, generation uint32, policy Policy, from Start, total uint64, done func() bool, idle func(t *thread, c *Consumer)) func(*thread) {
+	return func(t *thread) {
+		c := newConsumer(r.b, r.cursors[slot], r.config, ConsumerOptions{Slot: slot, Generation: generation, Policy: policy})
+		c.geometry = r.geometry
+		err := c.attach(from)
+		if gone := (*PositionError)(nil); errors.As(err, &gone) && gone.Oldest > from.position && from.position == 0 {
+			return // the producer was a lap ahead, and the refusal is right
+		}
+		if err != nil {
+			r.fail("%s: attach: %v", t.name, err)
+			return
+		}
+		start, delivered, last := c.seq, uint64(0), uint64(0)
+		for c.Sequence() < total {
+			finished := done()
+			t.at(2, c.pos, c.seq, c.gate, c.told, c.open.kind, c.open.frame, c.missed, delivered, start, last, b2u(c.gating), b2u(finished))
+			rec, err := c.receive()
+			if err == ErrEmpty {
+				if finished {
+					break
+				}
+				c.tell()
+				if err := c.alive(); err != nil {
+					r.fail("%s: %v", t.name, err)
+					return
+				}
+				idle(t, c)
+				continue
+			}
+			if err != nil {
+				r.fail("%s: %v", t.name, err)
+				return
+			}
+			if !r.checkRecord(t, c, rec, &last) {
+				return
+			}
+			delivered++
+			if start+delivered+c.stats.MissedRecords != c.Sequence() {
+				r.fail("%s: started at %d, delivered %d, missed %d, but sequence %d", t.name, start, delivered, c.stats.MissedRecords, c.Sequence())
+			}
+		}
+		if policy == PolicyBlock && c.stats.MissedRecords != 0 {
+			r.fail("%s: a lossless reader missed %d", t.name, c.stats.MissedRecords)
+		}
+		t.at(3)
+		c.finish()
+		c.tell()
+		if c.gating {
+			store64(c.page, cuGate, gateNone)
+			futexWake(c.page, cuGate)
+		}
+	}
+}
+
+func (r *modelRing) checkRecord(t *thread, c *Consumer, rec Record, last *uint64) bool {
+	size := modelSizes[rec.Sequence%uint64(len(modelSizes))]
+	if len(rec.Payload) != size {
+		r.fail("%s: record %d has %d bytes, want %d", t.name, rec.Sequence, len(rec.Payload), size)
+		return false
+	}
+	for i := 0; i+8 <= size; i += 8 {
+		w := load64(c.b, 0) // a step, so that a view is looked at while others run
+		_ = w
+		got := binary.LittleEndian.Uint64(rec.Payload[i:])
+		incarnation := got >> 32
+		if got != modelWord(incarnation, rec.Sequence) || incarnation < *last || incarnation == 0 {
+			r.fail("%s: record %d at %d holds %x (last incarnation %d)", t.name, rec.Sequence, rec.Position, got, *last)
+			return false
+		}
+		*last = incarnation
+	}
+	return true
+}
+
+func b2u(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func idleBlocks(t *thread, _ *Consumer) { t.block() }
+
+func idleSleeps(_ *thread, c *Consumer) { c.sleepOnce(sleepMax) }
+
+func never() bool { return false }
+
+func finishedOrDead(ts ...*thread) func() bool {
+	return func() bool {
+		for _, t := range ts {
+			if t.state != threadDone && t.state != threadDead {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+// One producer and one reader that attaches at any moment, each policy and each
+// start. buffered adds store buffers, which multiply the states.
+func TestModelOneReader(t *testing.T) {
+	for _, s := range []struct {
+		policy          Policy
+		from            Start
+		plain, buffered uint64 // records
+	}{
+		{PolicyBlock, FromOldest(), 5, 3},
+		{PolicyDemote, FromOldest(), 5, 3},
+		{PolicySkip, FromOldest(), 7, 4},
+		{PolicyBlock, FromLatest(), 3, 2},
+		{PolicySkip, FromLatest(), 4, 2},
+		{PolicyBlock, FromPosition(0), 5, 3},
+	} {
+		for _, buffered := range []bool{false, true} {
+			total := s.plain
+			if buffered {
+				total = s.buffered
+			}
+			res := explore(func() *machine {
+				r := newModelRing(1)
+				r.buffered = buffered
+				r.bind(0, 1, s.policy)
+				held := heldBlocks
+				if s.policy == PolicyDemote {
+					held = heldDemotes
+				}
+				p := r.spawn("P", false, nil, r.producing(1, total, held))
+				starts := func() bool { return s.from.kind != startPosition || !p.began }
+				r.spawn("R", false, starts, r.reading(0, 1, s.policy, s.from, total, finishedOrDead(p), idleBlocks))
+				return r.machine
+			})
+			report(t, fmt.Sprintf("%s from %s, %d records, buffered=%v", s.policy, s.from, total, buffered), res)
+		}
+	}
+}
+
+// A producer dies at any step; its successor goes on behind it, and every
+// reader sees each committed record once.
+func TestModelProducerDies(t *testing.T) {
+	for _, policy := range []Policy{PolicyBlock, PolicySkip} {
+		const total = 6
+		res := explore(func() *machine {
+			r := newModelRing(1)
+			r.killsLeft = 1
+			r.bind(0, 1, policy)
+			p1 := r.spawn("P", true, nil, r.producing(1, total, heldBlocks))
+			p2 := r.spawn("Q", false, func() bool { return p1.state == threadDead }, r.producing(2, total, heldBlocks))
+			r.spawn("R", false, nil, r.reading(0, 1, policy, FromOldest(), total, func() bool {
+				return p1.state == threadDone || p2.state == threadDone
+			}, idleBlocks))
+			return r.machine
+		})
+		report(t, fmt.Sprintf("producer dies, %s reader", policy), res)
+	}
+}
+
+// A reader dies at any step; the daemon takes its slot back (dying and being
+// started again at any step, once) and lends it anew. The producer is never
+// stuck, and the second reader's data is whole.
+func TestModelReaderDies(t *testing.T) {
+	const total = 5
+	res := explore(func() *machine {
+		r := newModelRing(1)
+		r.killsLeft = 2
+		r.bind(0, 1, PolicyBlock)
+		quiet := r.quiet
+		r.quiet = func(off uint64) bool {
+			table := off >= consumersOff && off < producersOff
+			return quiet(off) && off != offConsumerMask && off != offParkMask && off != offFenceMask && !table
+		}
+		p := r.spawn("P", false, nil, r.producing(1, total, heldBlocks))
+		r1 := r.spawn("R", true, nil, r.reading(0, 1, PolicyBlock, FromOldest(), total, finishedOrDead(p), idleBlocks))
+		lend := func(*thread) {
+			daemon := &Ring{ring: ring{geometry: r.geometry, b: r.b, cursors: r.cursors}, config: r.config}
+			daemon.m = mapping{data: r.b, cursors: r.cursors}
+			daemon.unbindConsumer(0)
+			daemon.releaseGate(r.cursors[0])
+			daemon.bindConsumer(0, r.cursors[0], Binding{Generation: 2, Policy: PolicyBlock})
+		}
+		d1 := r.spawn("D", true, func() bool { return r1.state == threadDead }, lend)
+		d2 := r.spawn("E", false, func() bool { return d1.state == threadDead }, lend)
+		r.spawn("S", false, func() bool { return d1.state == threadDone || d2.state == threadDone },
+			r.reading(0, 2, PolicyBlock, FromOldest(), total, finishedOrDead(p), idleBlocks))
+		return r.machine
+	})
+	report(t, "reader dies, daemon dies", res)
+}
+
+// Both sides sleep whenever they can: no wake-up is lost, with store buffers.
+func TestModelSleep(t *testing.T) {
+	for _, total := range []uint64{2, 5} {
+		res := explore(func() *machine {
+			r := newModelRing(1)
+			r.buffered = true
+			r.bind(0, 1, PolicyBlock)
+			r.parks()
+			r.spawn("P", false, nil, r.producing(1, total, heldSleeps))
+			r.spawn("R", false, nil, r.reading(0, 1, PolicyBlock, FromOldest(), total, never, idleSleeps))
+			return r.machine
+		})
+		report(t, fmt.Sprintf("sleepers, %d records", total), res)
+	}
+}

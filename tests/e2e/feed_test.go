@@ -1,0 +1,264 @@
+package e2e
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"brokerd/client"
+)
+
+const (
+	// feedVariable names another place of the recorded feed.
+	feedVariable = "BROKERD_FEED"
+	feedDefault  = "../../../shared/data/btcusdt-spot-20240809.jsonl.gz"
+
+	feedRecords         = 58_325
+	feedBytesMax        = 28_572 // of the longest record
+	feedReaders         = 3
+	feedSeed     uint64 = 20240809
+)
+
+// feed is the recorded feed, a receive time and a message of the exchange a
+// line, or where that recording is absent as many records of about the same
+// sizes.
+func feed(t *testing.T) []byte {
+	t.Helper()
+	path := os.Getenv(feedVariable)
+	if path == "" {
+		path = feedDefault
+	}
+	data, err := recordedFeed(path)
+	switch {
+	case err == nil:
+		t.Logf("feed: %s, %d bytes", path, len(data))
+	case errors.Is(err, fs.ErrNotExist) && os.Getenv(feedVariable) == "":
+		data = generatedFeed(feedSeed)
+		t.Logf("feed: generated with seed %d, %d bytes (%s is absent)", feedSeed, len(data), path)
+	default:
+		t.Fatalf("feed %s: %v", path, err)
+	}
+	checkFeed(t, data)
+	return data
+}
+
+func recordedFeed(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(z)
+}
+
+// generatedFeed has the sizes of the recording: more than half of its records
+// have 166 bytes, one in a hundred has more than 2,715.
+func generatedFeed(seed uint64) []byte {
+	random := rand.New(rand.NewPCG(seed, 0))
+	var out bytes.Buffer
+	for i := range feedRecords {
+		size := 166
+		switch share := random.IntN(1000); {
+		case i == feedRecords/2:
+			size = feedBytesMax
+		case share < 10:
+			size = 2715 + random.IntN(feedBytesMax-2715)
+		case share < 450:
+			size = 167 + random.IntN(600)
+		}
+		text := fmt.Sprintf(`{"n":%d,"x":"`, i)
+		out.WriteString(text)
+		for range size - len(text) - len(`"}`) {
+			out.WriteByte('a' + byte(random.IntN(26)))
+		}
+		out.WriteString("\"}\n")
+	}
+	return out.Bytes()
+}
+
+// checkFeed makes sure that a test of the whole feed has the whole feed.
+func checkFeed(t *testing.T, data []byte) {
+	t.Helper()
+	records, most := 0, 0
+	for line := range bytes.Lines(data) {
+		records++
+		most = max(most, len(bytes.TrimSuffix(line, []byte("\n"))))
+	}
+	if records != feedRecords || most != feedBytesMax || !bytes.HasSuffix(data, []byte("\n")) {
+		t.Fatalf("the feed has %d records of up to %d bytes, want %d of up to %d", records, most, feedRecords, feedBytesMax)
+	}
+}
+
+// TestGeneratedFeedIsLikeTheRecording runs where the recording is there, too.
+func TestGeneratedFeedIsLikeTheRecording(t *testing.T) { checkFeed(t, generatedFeed(feedSeed)) }
+
+// digest hashes what is written to it, and can be asked how much that was.
+type digest struct {
+	mu    sync.Mutex
+	hash  hash.Hash
+	bytes int
+}
+
+func newDigest() *digest { return &digest{hash: sha256.New()} }
+
+func (d *digest) Write(p []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.bytes += len(p)
+	return d.hash.Write(p)
+}
+
+func (d *digest) size() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.bytes
+}
+
+func (d *digest) sum() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return fmt.Sprintf("%x", d.hash.Sum(nil))
+}
+
+// relay is one producer and three lossless readers, all brokerctl processes.
+type relay struct {
+	t        *testing.T
+	producer *process
+	input    io.WriteCloser
+	readers  [feedReaders]*process
+	outputs  [feedReaders]*digest
+}
+
+func newRelay(t *testing.T, p place, c *client.Client) *relay {
+	t.Helper()
+	r := &relay{t: t}
+	for i := range r.readers {
+		cmd := p.command("attach", "md", "--as", "consumer", "--policy", "block", "--from", "oldest", "--until-end",
+			"--name", fmt.Sprintf("reader%d", i), "-o", "json")
+		r.outputs[i] = newDigest()
+		cmd.Stdout = r.outputs[i]
+		r.readers[i] = launch(t, cmd)
+	}
+	// The policy of a reader is listed when it is granted, its gate is set a
+	// little later: the first record is for all only once all read.
+	waitAttached(t, c, "md", len(r.readers))
+	cmd := p.command("attach", "md", "--as", "producer", "--name", "feed", "--end", "-o", "json")
+	r.input = pipeTo(t, cmd)
+	r.producer = launch(t, cmd)
+	waitAttached(t, c, "md", len(r.readers)+1)
+	return r
+}
+
+func (r *relay) write(data []byte) {
+	r.t.Helper()
+	if _, err := r.input.Write(data); err != nil {
+		r.t.Fatalf("write to the producer: %v", err)
+	}
+}
+
+// arrived waits until every reader has written so many bytes.
+func (r *relay) arrived(bytes int) {
+	r.t.Helper()
+	for i, out := range r.outputs {
+		eventually(r.t, fmt.Sprintf("%d bytes at reader %d, which has %d", bytes, i, out.size()), func() bool { return out.size() >= bytes })
+	}
+}
+
+// summary is what brokerctl attach -o json tells when it ends.
+type summary struct {
+	Ring        string  `json:"ring"`
+	Role        string  `json:"role"`
+	Records     uint64  `json:"records"`
+	Bytes       uint64  `json:"bytes"`
+	PerSecond   float64 `json:"records_per_second"`
+	Missed      uint64  `json:"missed_records"`
+	Gaps        uint64  `json:"gap_records"`
+	Dropped     uint64  `json:"dropped_records"`
+	Unpublished uint64  `json:"unpublished_records"`
+	Latency     *struct {
+		P50 int64 `json:"p50_ns"`
+		P99 int64 `json:"p99_ns"`
+	} `json:"latency"`
+}
+
+// summaryOf reads the summary, the one line of stderr that is an object.
+func summaryOf(p *process) summary {
+	p.t.Helper()
+	var s summary
+	found := 0
+	for line := range strings.Lines(p.stderr.String()) {
+		if strings.HasPrefix(line, "{") {
+			found++
+			if err := json.Unmarshal([]byte(line), &s); err != nil {
+				p.t.Fatalf("summary %q: %v", line, err)
+			}
+		}
+	}
+	if found != 1 {
+		p.t.Fatalf("%q: %d summaries on stderr, want 1:\n%s", p.cmd.Args, found, p.stderr)
+	}
+	return s
+}
+
+// finish ends the input and compares what came out with what went in.
+func (r *relay) finish(data []byte) {
+	t := r.t
+	t.Helper()
+	if err := r.input.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r.producer.expect(0)
+	want, records := newDigest(), uint64(bytes.Count(data, []byte("\n")))
+	_, _ = want.Write(data) // never fails
+	if s := summaryOf(r.producer); s.Records != records || s.Bytes != uint64(len(data))-records || s.Dropped != 0 {
+		t.Errorf("the producer published %+v, want %d records, %d bytes", s, records, uint64(len(data))-records)
+	}
+	for i, reader := range r.readers {
+		reader.expect(0)
+		s := summaryOf(reader)
+		if got := r.outputs[i].sum(); got != want.sum() {
+			t.Errorf("reader %d: %d bytes with sha256 %s came out, want %d with %s", i, r.outputs[i].size(), got, len(data), want.sum())
+		}
+		if s.Records != records || s.Missed != 0 || s.Gaps != 0 {
+			t.Errorf("reader %d: %+v, want %d records, none missed", i, s, records)
+		}
+		if s.Latency == nil {
+			t.Errorf("reader %d tells no latency", i)
+			continue
+		}
+		t.Logf("reader %d: %d records, %.0f records/s, latency p50 %d us, p99 %d us", i, s.Records, s.PerSecond, s.Latency.P50/1000, s.Latency.P99/1000)
+	}
+}
+
+// feedRing is far smaller than the feed.
+const feedRing = "[{name: md, capacity: 4MiB}]"
+
+// TestWholeFeed sends the feed to three lossless readers.
+func TestWholeFeed(t *testing.T) {
+	data := feed(t)
+	p := newPlace(t, feedRing)
+	p.start()
+	c := p.dial()
+	r := newRelay(t, p, c)
+	first := bytes.IndexByte(data, '\n') + 1
+	r.write(data[:first])
+	r.arrived(first)
+	r.write(data[first:])
+	r.finish(data)
+	eventually(t, "everybody is detached", func() bool { return len(attachments(t, c, "md")) == 0 })
+}

@@ -1,0 +1,139 @@
+package e2e
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+
+	"brokerd/client"
+)
+
+// roleVariable makes this binary play a role instead of running tests.
+const roleVariable = "BROKERD_E2E_ROLE"
+
+// roles are what this binary can be besides a test. The first argument is the
+// control socket.
+var roles = map[string]func(args []string) error{
+	"spinning producer": spinningProducer,
+	"spinning consumer": spinningConsumer,
+	"numbering":         numbering,
+	"stranger":          stranger,
+	"guest":             guest,
+	"churn":             churn,
+}
+
+func playRole(name string, args []string) int {
+	role, known := roles[name]
+	err := fmt.Errorf("there is no role %q", name)
+	if known {
+		err = role(args)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// role prepares this binary for a role.
+func (p place) role(name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(binaries.self, append([]string{p.socket}, args...)...)
+	cmd.Env = append(os.Environ(), roleVariable+"="+name)
+	return cmd
+}
+
+// sayAttached is what a role prints once its reader holds the ring: its gate is
+// there, which a little before, when it is listed, it is not.
+const sayAttached = "attached"
+
+// waitSaid waits until a role has printed that.
+func (p *process) waitSaid(text string) {
+	p.t.Helper()
+	eventually(p.t, fmt.Sprintf("%q of %q", text, p.cmd.Args), func() bool {
+		if !p.running() {
+			p.t.Fatalf("%q ended early: %v\n%s", p.cmd.Args, p.err, p.stderr)
+		}
+		return strings.Contains(p.stdout.String(), text)
+	})
+}
+
+// roleDial connects in a role.
+func roleDial(socket string) (context.Context, context.CancelFunc, *client.Client, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
+	c, err := client.Dial(ctx, client.Options{Socket: socket, WaitFor: patience})
+	return ctx, cancel, c, err
+}
+
+// countRecordBytes is the size of the records of the roles that count.
+const countRecordBytes = 64
+
+// spinningProducer publishes as many records as the second argument says, once
+// there is somebody to read them.
+func spinningProducer(args []string) error {
+	ctx, cancel, c, err := roleDial(args[0])
+	defer cancel()
+	if err != nil {
+		return err
+	}
+	n, err := strconv.ParseUint(args[1], 10, 64)
+	if err != nil {
+		return err
+	}
+	p, err := c.Producer(ctx, "md", client.ProducerOptions{WaitStrategy: client.WaitSpin})
+	if err != nil {
+		return err
+	}
+	var record [countRecordBytes]byte
+	for i := range n {
+		binary.LittleEndian.PutUint64(record[:], i)
+		if err := p.Send(ctx, record[:]); err != nil {
+			return err
+		}
+	}
+	return errors.Join(p.End(ctx), c.Close())
+}
+
+// spinningConsumer receives them and checks that none is missing.
+func spinningConsumer(args []string) error {
+	ctx, cancel, c, err := roleDial(args[0])
+	defer cancel()
+	if err != nil {
+		return err
+	}
+	r, err := c.Consumer(ctx, "md", client.ConsumerOptions{
+		WaitStrategy: client.WaitSpin, Policy: client.PolicyBlock, From: client.FromOldest()})
+	if err != nil {
+		return err
+	}
+	fmt.Println(sayAttached)
+	next := uint64(0)
+	for {
+		record, err := r.Receive(ctx)
+		if errors.Is(err, client.ErrEndOfStream) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if got := binary.LittleEndian.Uint64(record.Payload); got != next {
+			return fmt.Errorf("record %d came, want %d", got, next)
+		}
+		next++
+	}
+	if args[1] != strconv.FormatUint(next, 10) {
+		return fmt.Errorf("%d records came, want %s", next, args[1])
+	}
+	return c.Close()
+}
+
+// TestUnknownRoleFails keeps a misspelt role from passing as a good one.
+func TestUnknownRoleFails(t *testing.T) {
+	p := place{t: t, socket: "/nonexistent"}
+	launch(t, p.role("nobody")).expect(1)
+}

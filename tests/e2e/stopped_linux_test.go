@@ -1,0 +1,163 @@
+package e2e
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"brokerd/client"
+)
+
+const (
+	// freedMax is what a producer waits for after the death of the reader that
+	// held it, and a successor after that of a producer.
+	freedMax = 100 * time.Millisecond
+	// freedRounds is how often that is measured. The median is held to
+	// freedMax, since a busy machine may run nobody for longer than that; the
+	// longest to freedLimit.
+	freedRounds = 7
+	freedLimit  = time.Second
+)
+
+// judgeFreed logs and judges the times of all rounds.
+func judgeFreed(t *testing.T, what string, took []time.Duration) {
+	t.Helper()
+	slices.Sort(took)
+	median, longest := took[len(took)/2], took[len(took)-1]
+	t.Logf("%s: median %v, longest %v, all %v", what, median, longest, took)
+	if median > freedMax || longest > freedLimit {
+		t.Errorf("%s took %v (median; want at most %v), %v (longest; want at most %v)", what, median, freedMax, longest, freedLimit)
+	}
+}
+
+// stoppedRing is small, and its deadline short: a block reader has none.
+const stoppedRing = "[{name: md, capacity: 64KiB, demote_after: 20ms}]"
+
+// numberedLines are lines of 100 bytes, newline included.
+func numberedLines(n int) string {
+	var text strings.Builder
+	for i := range n {
+		fmt.Fprintf(&text, "%099d\n", i)
+	}
+	return text.String()
+}
+
+// TestStoppedReaderHoldsTheProducer stops a block reader for far longer than a
+// demote reader would be waited for, and then lets it go on.
+func TestStoppedReaderHoldsTheProducer(t *testing.T) {
+	p := newPlace(t, stoppedRing)
+	p.start()
+	c := p.dial()
+	lines := numberedLines(5000)
+	reader := p.ctl("attach", "md", "--as", "consumer", "--policy", "block", "--from", "oldest", "--until-end", "-o", "json")
+	feeder := p.command("attach", "md", "--as", "producer", "--end")
+	input := pipeTo(t, feeder)
+	producer := launch(t, feeder)
+	write := func(text string) {
+		go func() { // until the reader goes on, the pipe fills
+			_, _ = input.Write([]byte(text)) // what is missing is missed below
+			_ = input.Close()
+		}()
+	}
+	if _, err := input.Write([]byte(lines[:100])); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the first line", func() bool { return reader.stdout.String() == lines[:100] })
+	reader.stop()
+	write(lines[100:])
+	var held client.RingStats
+	eventually(t, "it holds the producer for 500 ms", func() bool {
+		held = ringStats(t, c, "md")
+		return held.HeldNS > uint64(500*time.Millisecond)
+	})
+	if reader.stdout.String() != lines[:100] || !producer.running() {
+		t.Fatalf("the reader is not stopped, or the producer has ended: %s", producer.stderr)
+	}
+	if later := ringStats(t, c, "md"); later.Sequence != held.Sequence {
+		t.Errorf("the producer moved from record %d to %d", held.Sequence, later.Sequence)
+	}
+	if held.Demotions != 0 || held.Sequence < 100 || held.OccupancyBytes > held.Capacity {
+		t.Errorf("while it is held: %+v", held)
+	}
+	t.Logf("held at record %d, %d of %d bytes full", held.Sequence, held.OccupancyBytes, held.Capacity)
+	reader.resume()
+	producer.expect(0)
+	reader.expect(0)
+	if reader.stdout.String() != lines {
+		t.Errorf("%d bytes came out, %d went in, or they differ", len(reader.stdout.String()), len(lines))
+	}
+	if s := summaryOf(reader); s.Records != 5000 || s.Missed != 0 {
+		t.Errorf("summary of the reader: %+v", s)
+	}
+}
+
+// TestKilledReaderFreesTheProducer kills stopped block readers and takes the
+// time until the producer's Send returns.
+func TestKilledReaderFreesTheProducer(t *testing.T) {
+	p := newPlace(t, stoppedRing)
+	p.start()
+	c := p.dial()
+	producer, err := c.Producer(bounded(t), "md", client.ProducerOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := make([]byte, 1000)
+	var took []time.Duration
+	for range freedRounds {
+		reader := launch(t, p.role("guest", "md"))
+		reader.waitSaid(sayAttached)
+		reader.stop()
+		for err = nil; err == nil; {
+			err = producer.TrySend(record)
+		}
+		if err != client.ErrFull {
+			t.Fatal(err)
+		}
+		sent, sendErr := make(chan time.Time, 1), error(nil)
+		before := ringStats(t, c, "md").HeldNS
+		go func() {
+			sendErr = producer.Send(bounded(t), record)
+			sent <- time.Now()
+		}()
+		eventually(t, "the producer waits", func() bool { return ringStats(t, c, "md").HeldNS > before+uint64(10*time.Millisecond) })
+		select {
+		case <-sent:
+			t.Fatalf("a stopped reader does not hold the producer: %v", sendErr)
+		default:
+		}
+		killed := time.Now()
+		reader.signal(syscall.SIGKILL)
+		took = append(took, (<-sent).Sub(killed).Round(10*time.Microsecond))
+		if sendErr != nil {
+			t.Fatal(sendErr)
+		}
+	}
+	judgeFreed(t, "from the reader's kill to the producer's next record", took)
+	eventually(t, "its slot is free", func() bool { return len(attachments(t, c, "md")) == 1 })
+}
+
+// TestKilledStoppedReaderOfBrokerctl is the same with brokerctl on both sides:
+// the whole input arrives at nobody, and all of it is published.
+func TestKilledStoppedReaderOfBrokerctl(t *testing.T) {
+	p := newPlace(t, stoppedRing)
+	p.start()
+	c := p.dial()
+	reader := p.ctl("attach", "md", "--as", "consumer", "--policy", "block", "--from", "oldest")
+	p.publish("md", "first\n")
+	eventually(t, "the first line", func() bool { return reader.stdout.String() == "first\n" })
+	reader.stop()
+	producer := p.feed(numberedLines(5000), "attach", "md", "--as", "producer", "-o", "json")
+	eventually(t, "the producer is held", func() bool { return ringStats(t, c, "md").HeldNS > uint64(50*time.Millisecond) })
+	reader.kill()
+	producer.expect(0)
+	if s := summaryOf(producer); s.Records != 5000 || s.Dropped != 0 || s.Unpublished != 0 {
+		t.Errorf("summary of the producer: %+v", s)
+	}
+	if s := ringStats(t, c, "md"); s.Sequence != 5001 {
+		t.Errorf("%s records in the ring, want 5001", strconv.FormatUint(s.Sequence, 10))
+	}
+}
