@@ -6,6 +6,7 @@ set -euo pipefail
 # command:package
 needs=(
   gcc:gcc                    # go test -race links with it
+  strace:strace              # counts system calls
   systemd-analyze:systemd    # checks of the unit
   systemd-sysusers:systemd
   systemd-tmpfiles:systemd

@@ -70,7 +70,7 @@ func (t *session) serve(ctx context.Context, data []byte) (goesOn bool) {
 		if p := recover(); p != nil {
 			t.server.o.Log.Error("a call made the daemon panic; its connection is closed",
 				append(t.fields(), zap.Any("panic", p), zap.Stack("stack"))...)
-			_ = t.send(failed("the daemon met an error of its own and has logged it; please report it").Reply(), nil)
+			_ = t.send(wire.Failed("the daemon met an error of its own and has logged it; please report it").Reply(), nil)
 			goesOn = false
 		}
 	}()
@@ -179,7 +179,7 @@ func (t *session) refusal(call wire.Call, err error) *wire.Error {
 		return why
 	}
 	t.server.quiet.Error(name+" failed", append(append(t.fields(), callFields(call)...), zap.Error(err))...)
-	return failed("%s failed: %v", name, err)
+	return wire.Failed("%s failed: %v", name, err)
 }
 
 // callFields are what the parameters of a call name, for the log: nothing in
@@ -205,15 +205,6 @@ func (t *session) known(method string) string {
 		return "unknown"
 	}
 	return shortName(method)
-}
-
-func failed(format string, args ...any) *wire.Error {
-	message := fmt.Sprintf(format, args...)
-	parameters, err := json.Marshal(map[string]string{"message": message})
-	if err != nil {
-		panic("control: " + err.Error()) // a map of strings always encodes
-	}
-	return &wire.Error{Name: errFailed, Message: message, Parameters: parameters}
 }
 
 func (t *session) observe(method string, err error) {

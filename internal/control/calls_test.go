@@ -253,7 +253,7 @@ func TestAPanicCostsOneConnection(t *testing.T) {
 		c := h.dial()
 		c.send(wire.MethodStats, nil, flags...)
 		reply, _ := c.receive()
-		refused(t, reply.Decode(nil), errFailed, "report")
+		refused(t, reply.Decode(nil), wire.ErrFailed, "report")
 		c.ended()
 	}
 	h.state.Store(string(wire.DaemonReady))
@@ -270,7 +270,7 @@ func TestClosedBrokerIsAFailureNotARefusal(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(t, c.call(wire.MethodCreateRing, wire.CreateRingIn{Ring: wire.RingSpec{Name: "x", Capacity: 64 << 10}}, nil),
-		errFailed, "CreateRing failed", "closed")
+		wire.ErrFailed, "CreateRing failed", "closed")
 	if h.seen("CreateRing Failed") != 1 {
 		t.Errorf("observed %v", h.observed)
 	}

@@ -59,7 +59,7 @@ func FuzzSession(f *testing.F) {
 			if err != nil {
 				t.Fatalf("%v in %q", err, reply)
 			}
-			if r.Error == string(errFailed) {
+			if r.Error == string(wire.ErrFailed) {
 				t.Fatalf("a call failed: %s", reply)
 			}
 			if !r.Continues {

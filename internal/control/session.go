@@ -15,10 +15,6 @@ import (
 	"brokerd/internal/wire"
 )
 
-// errFailed is the one error that the interface does not describe: something
-// broke that is neither the caller's fault nor a limit.
-const errFailed wire.ErrorName = wire.Interface + ".Failed"
-
 // session is one connection. Its methods run in the goroutine of run, and read
 // in that of readAhead while a stream is sent.
 type session struct {

@@ -28,6 +28,7 @@ const (
 	ErrNotYet             ErrorName = Interface + ".NotYet"
 	ErrNotReady           ErrorName = Interface + ".NotReady"
 	ErrRingCorrupt        ErrorName = Interface + ".RingCorrupt"
+	ErrFailed             ErrorName = Interface + ".Failed"
 )
 
 // Errors of org.varlink.service.

@@ -183,3 +183,14 @@ func RingCorrupt(name, format string, args ...any) *Error {
 	message := fmt.Sprintf(format, args...)
 	return newError(ErrRingCorrupt, message, RingCorruptParameters{message, name})
 }
+
+// FailedParameters are the parameters of Failed.
+type FailedParameters struct {
+	Message string `json:"message"`
+}
+
+// Failed says that something broke that is neither the caller's fault nor a limit.
+func Failed(format string, args ...any) *Error {
+	message := fmt.Sprintf(format, args...)
+	return newError(ErrFailed, message, FailedParameters{message})
+}

@@ -28,6 +28,7 @@ func errorSamples() []errorSample {
 		{NotYet("many", "x %d", 1), NotYetParameters{"x 1", "many"}},
 		{NotReady(DaemonStarting, "x %d", 1), NotReadyParameters{"x 1", "starting"}},
 		{RingCorrupt("md", "x %d", 1), RingCorruptParameters{"x 1", "md"}},
+		{Failed("x %d", 1), FailedParameters{"x 1"}},
 		{InterfaceNotFound("a.b", "x %d", 1), InterfaceNotFoundParameters{"x 1", "a.b"}},
 		{MethodNotFound("a.b.C", "x %d", 1), MethodNotFoundParameters{"x 1", "a.b.C"}},
 		{MethodNotImplemented("a.b.C", "x %d", 1), MethodNotImplementedParameters{"x 1", "a.b.C"}},

@@ -89,6 +89,7 @@ func unprovoked() map[string]string {
 	return map[string]string{
 		"NoSpace":      "needs a full tmpfs: internal/broker has one",
 		"AccessDenied": "needs another user: TestAnotherUser",
+		"Failed":       "needs a fault of the daemon: internal/control provokes one",
 	}
 }
 
