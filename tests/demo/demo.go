@@ -42,6 +42,9 @@ func perform(ctx context.Context, o options, s *screen) error {
 		err = fmt.Errorf("%w\nthe log of its processes ends:\n%s", err, p.logTail())
 	}
 	closed := d.close()
+	if err != nil {
+		s.line("") // a terminal has put ^C where we are
+	}
 	s.finding(leftBehind(closed, p, o.keep))
 	return errors.Join(err, closed)
 }

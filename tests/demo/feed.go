@@ -57,7 +57,7 @@ func parseFeed(text []byte) (*feed, error) {
 		line = line[:len(line)-1]
 		stamp, _, ok := bytes.Cut(line, []byte(" "))
 		ns, err := strconv.ParseInt(string(stamp), 10, 64)
-		if !ok || err != nil {
+		if !ok || err != nil || ns < 0 {
 			return nil, fmt.Errorf("line %d does not begin with a time in nanoseconds and a space", number)
 		}
 		if number == 1 {

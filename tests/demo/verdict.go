@@ -46,7 +46,7 @@ func (f facts) lossless() finding {
 	return finding{
 		ok: b.Delivered == f.recorded && b.Missed == 0 && b.Gaps == 0 && b.Strange == 0 && b.SHA256 == f.sum,
 		text: []string{
-			fmt.Sprintf("book (block) got %d of %d records; sha256 of its output, feed:", b.Delivered, f.recorded),
+			fmt.Sprintf("book got %d of %d, missed %d; sha256 of its output, of the feed:", b.Delivered, f.recorded, b.Missed),
 			b.SHA256, f.sum,
 		},
 	}
@@ -68,7 +68,7 @@ func (f facts) demotion() finding {
 	}
 	return finding{
 		ok:   f.demoted > 0 && s.Missed > 0 && f.adds(s),
-		text: []string{fmt.Sprintf("slow %s; got %d + missed exactly %d = sequence %d", was, s.Delivered, s.Missed, s.Sequence)},
+		text: []string{fmt.Sprintf("slow %s; got %d + missed %d = sequence %d", was, s.Delivered, s.Missed, s.Sequence)},
 	}
 }
 
@@ -81,7 +81,7 @@ func (f facts) outage() finding {
 	through := f.bookAtStart - f.bookAtKill
 	return finding{
 		ok: f.killed > 0 && f.bookAtStart > f.bookAtKill,
-		text: []string{fmt.Sprintf("brokerd was killed at %s, away %s; meanwhile book got %d more",
+		text: []string{fmt.Sprintf("brokerd was killed at %s, away %s; book got %d in between",
 			clock(f.killed), brief(f.away), through)},
 	}
 }
@@ -89,11 +89,11 @@ func (f facts) outage() finding {
 func (f facts) restored() finding {
 	if len(f.before) == 1+len(cast()) && sameAttachments(f.before, f.after) {
 		return finding{ok: true, text: []string{
-			fmt.Sprintf("all %d attachments were the same %s after the next start of brokerd:", len(f.after), brief(f.back)),
+			fmt.Sprintf("all %d attachments were the same %s after the next brokerd started:", len(f.after), brief(f.back)),
 			"id, epoch, slot, name, process; positions went on",
 		}}
 	}
-	text := []string{fmt.Sprintf("attachments are not the same %s after the start of the next brokerd", brief(f.back))}
+	text := []string{fmt.Sprintf("attachments are not the same %s after the next brokerd started", brief(f.back))}
 	for _, a := range f.before {
 		text = append(text, fmt.Sprintf("before: %s %s %s, pid %d, %s, position %d", a.ID, a.Role, a.Name, a.PID, a.State, a.Position))
 	}
@@ -112,7 +112,7 @@ func (f facts) daemonAgrees() finding {
 		demotions = ring.Demotions
 		ok = ring.Sequence == f.recorded && ring.GapRecords == 0 && ring.DroppedRecords == 0 && ring.Demotions == 1
 	}
-	text := fmt.Sprintf("brokerd counts the same: %d demotion; missed", demotions)
+	text := fmt.Sprintf("brokerd counts %d demotion; missed", demotions)
 	for _, seen := range []struct {
 		name string
 		report
