@@ -112,7 +112,8 @@ func TestDaemonKilledDuringEverything(t *testing.T) {
 	for i := range churners {
 		working = append(working, launch(t, p.role("churn", fmt.Sprintf("steady%d", i), strconv.Itoa(churnCycles))))
 	}
-	// These are killed in the middle of whatever they do.
+	// These are killed in the middle of whatever they do: one while a daemon
+	// runs, the other while none does.
 	doomed := []*process{
 		launch(t, p.role("churn", "doomed0", strconv.Itoa(churnForEver))),
 		launch(t, p.role("churn", "doomed1", strconv.Itoa(churnForEver))),
@@ -143,9 +144,10 @@ func TestDaemonKilledDuringEverything(t *testing.T) {
 			t.Errorf("it ended early: %v", w.err)
 		}
 		extra += strings.Count(w.stdout.String(), "cycle")
-		w.kill()
 	}
+	doomed[0].kill()
 	d.kill()
+	doomed[1].kill()
 	p.start()
 	t.Logf("%d daemons killed during %d+%d cycles in %v", kills+1, churners*churnCycles, extra, since(begin))
 	p.consistent()
@@ -173,6 +175,9 @@ func (p place) consistent() {
 		files, err := filepath.Glob(filepath.Join(p.dir, r.Name, "*"))
 		if err != nil || len(files) != r.ConsumersMax+3 { // data, meta.json, slots
 			t.Errorf("ring %s has %d files, want %d: %v, %v", r.Name, len(files), r.ConsumersMax+3, files, err)
+		}
+		if s := ringStats(t, c, r.Name); s.Producers+s.Consumers != 0 || s.OccupancyBytes != 0 {
+			t.Errorf("ring %s holds on to the dead: %+v", r.Name, s)
 		}
 		p.usable(c, r.Name)
 	}

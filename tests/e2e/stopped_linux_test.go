@@ -16,10 +16,10 @@ const (
 	// freedMax is what a producer waits for after the death of the reader that
 	// held it, and a successor after that of a producer.
 	freedMax = 100 * time.Millisecond
-	// freedRounds is how often that is measured. The median is held to
+	// freedRounds is how often that is measured. Three in four are held to
 	// freedMax, since a busy machine may run nobody for longer than that; the
 	// longest to freedLimit.
-	freedRounds = 7
+	freedRounds = 12
 	freedLimit  = time.Second
 )
 
@@ -27,10 +27,10 @@ const (
 func judgeFreed(t *testing.T, what string, took []time.Duration) {
 	t.Helper()
 	slices.Sort(took)
-	median, longest := took[len(took)/2], took[len(took)-1]
-	t.Logf("%s: median %v, longest %v, all %v", what, median, longest, took)
-	if median > freedMax || longest > freedLimit {
-		t.Errorf("%s took %v (median; want at most %v), %v (longest; want at most %v)", what, median, freedMax, longest, freedLimit)
+	most, longest := took[len(took)*3/4], took[len(took)-1]
+	t.Logf("%s: median %v, longest %v, all %v", what, took[len(took)/2], longest, took)
+	if most > freedMax || longest > freedLimit {
+		t.Errorf("%s: a quarter took over %v (want %v), the longest %v (want %v)", what, most, freedMax, longest, freedLimit)
 	}
 }
 

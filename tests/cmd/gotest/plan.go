@@ -39,6 +39,7 @@ func plan(fuzzTime time.Duration, only string) ([]section, error) {
 		{"model", goTest(chatty, "-tags=ringmodel", "-run=Model", "./internal/shmring")},
 		{"fuzz", fuzz(fuzzTime)},
 		{"deploy", goTest(quiet, "./tests/deploy")},
+		{"bench", command("make", "-C", "bench", "test")}, // a module of its own: it builds and works, nothing is timed
 	}
 	if only == "" {
 		return all, nil
