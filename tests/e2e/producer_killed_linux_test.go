@@ -93,7 +93,7 @@ func (l *ledger) count(payload []byte) error {
 }
 
 // producerLives is how many producers are killed, one after the other.
-const producerLives = 20
+const producerLives = 200
 
 // TestKilledProducerIsSucceeded kills producers at random moments. A reader
 // sees every record that one published, once and in order, and nothing else; a
