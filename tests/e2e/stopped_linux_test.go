@@ -3,7 +3,6 @@ package e2e
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -95,49 +94,126 @@ func TestStoppedReaderHoldsTheProducer(t *testing.T) {
 	}
 }
 
-// TestKilledReaderFreesTheProducer kills stopped block readers and takes the
-// time until the producer's Send returns.
-func TestKilledReaderFreesTheProducer(t *testing.T) {
-	p := newPlace(t, stoppedRing)
-	p.start()
+// heldProducer is a producer of this process, whose readers are stopped.
+type heldProducer struct {
+	t        *testing.T
+	place    place
+	client   *client.Client
+	producer *client.Producer
+}
+
+func newHeldProducer(t *testing.T, p place) heldProducer {
+	t.Helper()
 	c := p.dial()
 	producer, err := c.Producer(bounded(t), "md", client.ProducerOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	record := make([]byte, 1000)
+	return heldProducer{t, p, c, producer}
+}
+
+// hold starts a block reader, stops it, and fills the ring.
+func (h heldProducer) hold() *process {
+	h.t.Helper()
+	reader := launch(h.t, h.place.role("guest", "md"))
+	reader.waitSaid(sayAttached)
+	reader.stop()
+	err := error(nil)
+	for err == nil {
+		err = h.producer.TrySend(heldRecord())
+	}
+	if err != client.ErrFull {
+		h.t.Fatal(err)
+	}
+	return reader
+}
+
+func heldRecord() []byte { return make([]byte, 1000) }
+
+// freedBy has the producer wait, kills the reader, and returns how long after
+// that the producer's Send returned.
+func (h heldProducer) freedBy(reader *process) time.Duration {
+	t := h.t
+	t.Helper()
+	var err error
+	sent := make(chan time.Time, 1)
+	before := ringStats(t, h.client, "md").HeldNS
+	go func() {
+		err = h.producer.Send(bounded(t), heldRecord())
+		sent <- time.Now()
+	}()
+	eventually(t, "the producer waits", func() bool {
+		if len(sent) > 0 {
+			t.Fatalf("a stopped reader does not hold the producer: %v", err)
+		}
+		return ringStats(t, h.client, "md").HeldNS > before+uint64(10*time.Millisecond)
+	})
+	killed := time.Now()
+	reader.signal(syscall.SIGKILL)
+	took := (<-sent).Sub(killed).Round(10 * time.Microsecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return took
+}
+
+// TestKilledReaderFreesTheProducer kills stopped block readers and takes the
+// time until the producer's Send returns.
+func TestKilledReaderFreesTheProducer(t *testing.T) {
+	p := newPlace(t, stoppedRing)
+	p.start()
+	h := newHeldProducer(t, p)
 	var took []time.Duration
 	for range freedRounds {
-		reader := launch(t, p.role("guest", "md"))
-		reader.waitSaid(sayAttached)
-		reader.stop()
-		for err = nil; err == nil; {
-			err = producer.TrySend(record)
-		}
-		if err != client.ErrFull {
-			t.Fatal(err)
-		}
-		sent, sendErr := make(chan time.Time, 1), error(nil)
-		before := ringStats(t, c, "md").HeldNS
-		go func() {
-			sendErr = producer.Send(bounded(t), record)
-			sent <- time.Now()
-		}()
-		eventually(t, "the producer waits", func() bool { return ringStats(t, c, "md").HeldNS > before+uint64(10*time.Millisecond) })
-		select {
-		case <-sent:
-			t.Fatalf("a stopped reader does not hold the producer: %v", sendErr)
-		default:
-		}
-		killed := time.Now()
-		reader.signal(syscall.SIGKILL)
-		took = append(took, (<-sent).Sub(killed).Round(10*time.Microsecond))
-		if sendErr != nil {
-			t.Fatal(sendErr)
-		}
+		took = append(took, h.freedBy(h.hold()))
 	}
 	judgeFreed(t, "from the reader's kill to the producer's next record", took)
-	eventually(t, "its slot is free", func() bool { return len(attachments(t, c, "md")) == 1 })
+	eventually(t, "its slot is free", func() bool { return len(attachments(t, h.client, "md")) == 1 })
+}
+
+// TestStoppedReaderOutlivesTheDaemon restarts the daemon while a reader is
+// stopped, which can then not come back: it is kept, and holds the producer,
+// until it is killed. No connection tells the new daemon of its death.
+func TestStoppedReaderOutlivesTheDaemon(t *testing.T) {
+	p := newPlace(t, stoppedRing)
+	d := p.start()
+	h := newHeldProducer(t, p)
+	var took []time.Duration
+	for range freedRounds {
+		reader := h.hold()
+		d.kill()
+		d = p.start()
+		waitAttached(t, h.client, "md", 1) // the producer is back
+		list := attachments(t, h.client, "md")
+		if len(list) != 2 || list[0].PID != reader.pid() || list[0].State != client.StateDetached {
+			t.Fatalf("the stopped reader %d is not kept: %+v", reader.pid(), list)
+		}
+		took = append(took, h.freedBy(reader))
+	}
+	judgeFreed(t, "from the kept reader's kill to the producer's next record", took)
+	eventually(t, "its slot is free", func() bool { return len(attachments(t, h.client, "md")) == 1 })
+}
+
+// TestReaderDiesWithoutADaemon kills a stopped reader while no daemon runs: it
+// holds the producer until there is one, and no longer.
+func TestReaderDiesWithoutADaemon(t *testing.T) {
+	p := newPlace(t, stoppedRing)
+	d := p.start()
+	h := newHeldProducer(t, p)
+	reader := h.hold()
+	d.kill()
+	reader.kill()
+	if err := h.producer.TrySend(heldRecord()); err != client.ErrFull {
+		t.Fatalf("who freed the producer? %v", err)
+	}
+	p.start()
+	if err := h.producer.TrySend(heldRecord()); err != nil {
+		t.Errorf("a daemon is ready, and the dead reader still holds the producer: %v", err)
+	}
+	list := waitAttached(t, h.client, "md", 1)
+	if len(list) != 1 || list[0].Role != client.RoleProducer {
+		t.Errorf("attached: %+v, want the producer alone", list)
+	}
 }
 
 // TestKilledStoppedReaderOfBrokerctl is the same with brokerctl on both sides:
@@ -158,6 +234,6 @@ func TestKilledStoppedReaderOfBrokerctl(t *testing.T) {
 		t.Errorf("summary of the producer: %+v", s)
 	}
 	if s := ringStats(t, c, "md"); s.Sequence != 5001 {
-		t.Errorf("%s records in the ring, want 5001", strconv.FormatUint(s.Sequence, 10))
+		t.Errorf("%d records in the ring, want 5001", s.Sequence)
 	}
 }
