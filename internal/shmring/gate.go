@@ -86,6 +86,13 @@ func (p *producer) raise(need uint64) int {
 	return slotNone
 }
 
+// heldBy says whether the reader in slot still is in the way of the claim that
+// raise refused last.
+func (p *producer) heldBy(slot int) bool {
+	gate, ok := p.gateOf(slot, p.tail)
+	return ok && gate+p.capacity < p.tail+p.need
+}
+
 // demote takes the gate from a reader that has held the producer for longer
 // than its deadline. The generation guards against a slot that was lent again
 // meanwhile: a late store names a generation that is over.

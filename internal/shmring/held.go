@@ -109,9 +109,8 @@ func (p *Producer) openNow(n int) (slot int, left int64, err error) {
 // gate; left is how long that may take before it is demoted, or negative.
 func (p *Producer) awaitGate(round, slot int, left int64) (err error) {
 	defer p.m.catch(&err, debug.SetPanicOnFault(true))
-	gate := load64(p.cursors[slot], cuGate)
 	for range p.wait.looks() {
-		if load64(p.cursors[slot], cuGate) != gate {
+		if !p.heldBy(slot) {
 			return nil
 		}
 	}

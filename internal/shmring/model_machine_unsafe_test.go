@@ -63,6 +63,8 @@ type machine struct {
 	version   int
 	killsLeft int
 	failure   string
+	log       []string // of the accesses of one replay
+	logging   bool
 	enabled   []action
 	atEnd     func() error
 }
@@ -98,6 +100,7 @@ func (m *machine) spawn(name string, killable bool, starts func() bool, body fun
 			}
 		}()
 		body(t)
+		t.point() // what waits in the buffer may still wait
 		t.flushAll()
 		t.state = threadDone
 	})
@@ -156,6 +159,7 @@ func (m *machine) load(b []byte, off uint64, bytes int) uint64 {
 		}
 	}
 	t.hist = mix(t.hist, 1, off, v)
+	t.note("load", b, off, v)
 	return v
 }
 
@@ -168,6 +172,7 @@ func (m *machine) store(b []byte, off uint64, v uint64, bytes int, fence bool) {
 		m.fail("%s stores to word %#x, which the scenario calls constant", t.name, off)
 	}
 	t.hist = mix(t.hist, 2)
+	t.note("store", b, off, v)
 	if m.buffered && !fence {
 		t.buffer = append(t.buffer, pendingStore{b, off, v, bytes})
 		return
@@ -182,6 +187,7 @@ func (m *machine) update(b []byte, off uint64, bytes int, f func(uint64) uint64)
 	t.flushAll()
 	old := rawLoad(b, off, bytes)
 	t.hist = mix(t.hist, 3, old)
+	t.note("update", b, off, f(old))
 	m.write(pendingStore{b, off, f(old), bytes})
 	return old
 }
@@ -217,6 +223,7 @@ func (m *machine) futexWait(b []byte, off uint64, value uint32) {
 	t := m.cur
 	t.point()
 	t.flushAll()
+	t.note("futex wait", b, off, uint64(value))
 	if uint32(rawLoad(b, off, 4)) == value {
 		t.state, t.futex = threadAsleep, uintptr(unsafe.Pointer(&b[off]))
 		t.point()
@@ -234,6 +241,7 @@ func (m *machine) futexWake(b []byte, off uint64) {
 		}
 	}
 	t.hist = mix(t.hist, 5)
+	t.note("futex wake", b, off, 0)
 }
 
 func (m *machine) membarrier() {
@@ -242,6 +250,13 @@ func (m *machine) membarrier() {
 		t.flushAll()
 	}
 	m.cur.hist = mix(m.cur.hist, 6)
+}
+
+// note logs an access, in the replay of a failure.
+func (t *thread) note(what string, b []byte, off, v uint64) {
+	if t.m.logging && !t.m.private(b, off) {
+		t.m.log = append(t.m.log, fmt.Sprintf("%s %s %d:%#x %#x", t.name, what, t.m.where(b), off, v))
+	}
 }
 
 type action struct {
@@ -360,19 +375,22 @@ func explore(build func() *machine) (res result) {
 	return res
 }
 
-// describe replays a schedule and names its steps.
+// describe replays a schedule and lists its accesses to shared memory: thread,
+// what, memory (0 is the first touched) and offset, value.
 func describe(build func() *machine, trace []byte) string {
 	m := build()
+	m.logging = true
 	model = m
-	var names strings.Builder
 	for _, i := range trace {
 		a := m.actions()[i]
-		fmt.Fprintf(&names, " %s%c", a.t.name, a.kind)
+		if a.kind != 's' {
+			m.log = append(m.log, fmt.Sprintf("%s %c", a.t.name, a.kind))
+		}
 		m.do(a)
 	}
 	model = nil
 	m.close()
-	return names.String()
+	return "\n" + strings.Join(m.log, "\n")
 }
 
 func report(t *testing.T, name string, res result) {

@@ -17,6 +17,7 @@ type producer struct {
 	pad     uint64 // of the open claim
 	frame   uint64 // of the open claim, 0 = none
 	payload uint64
+	need    uint64 // bytes that the last raise was for
 
 	held      holds
 	heldNanos uint64
@@ -54,7 +55,8 @@ func (p *producer) claim(n uint64) int {
 		pad = room // at least recordAlign: a pad's header always fits
 	}
 	if p.tail+pad+frame > p.limit {
-		if slot := p.raise(pad + frame); slot != slotNone {
+		p.need = pad + frame
+		if slot := p.raise(p.need); slot != slotNone {
 			return slot
 		}
 	}

@@ -157,11 +157,16 @@ func (r *ring) wakeAll() {
 }
 
 // sleepOnGate sleeps until the reader in slot moves its gate, at most limit.
-// The half word that is compared cannot come round: capacity is at most 2^31.
+//
+// The value it sleeps on is loaded first, the waiter is announced next, and then
+// the gate must still be in the way: a reader that moved it before the
+// announcement wakes nobody, and one that moves it later changes the word or
+// sees the waiter (publish). The half word that is compared cannot come round:
+// capacity is at most 2^31.
 func (p *producer) sleepOnGate(slot int, limit time.Duration) {
 	gate := load64(p.cursors[slot], cuGate)
 	add32(p.b, offSpaceWaiters, 1)
-	if held, ok := p.gateOf(slot, p.tail); ok && held == gate {
+	if p.heldBy(slot) {
 		if load32(p.b, uint64(consumersOff+slot*consumerSlotBytes)+csFlags)&slotNoFutex != 0 {
 			limit = min(limit, sleepNoWake)
 		}
