@@ -34,6 +34,7 @@ type modelRing struct {
 	geometry geometry
 	b        []byte
 	cursors  [][]byte
+	stays    bool // a reader that is done keeps its gate
 }
 
 func newModelRing(slots int) *modelRing {
@@ -192,7 +193,7 @@ func (r *modelRing) reading(slot int, generation uint32, policy Policy, from Sta
 		t.at(3)
 		c.finish()
 		c.tell()
-		if c.gating {
+		if c.gating && !r.stays {
 			store64(c.page, cuGate, gateNone)
 			futexWake(c.page, cuGate)
 		}
@@ -284,22 +285,27 @@ func TestModelOneReader(t *testing.T) {
 // A reader attaches while the producer is about to overwrite the oldest record,
 // with store buffers: announcement and gate must see each other.
 func TestModelAttachRace(t *testing.T) {
-	for _, policy := range []Policy{PolicyBlock, PolicyDemote} {
+	for _, s := range []struct {
+		name     string
+		policy   Policy
+		held     func(t *thread, p *Producer, slot int)
+		buffered bool
+	}{
+		{"block", PolicyBlock, heldBlocks, true},
+		{"demote", PolicyDemote, heldBlocks, false},
+		{"demote at once", PolicyDemote, heldDemotes, false},
+	} {
 		const before, total = 4, 5
 		res := explore(func() *machine {
 			r := newModelRing(1)
 			p0 := r.prefilled(before)
-			r.buffered = policy == PolicyBlock
-			r.bind(0, 1, policy)
-			held := heldBlocks
-			if policy == PolicyDemote {
-				held = heldDemotes
-			}
-			p := r.spawn("P", false, nil, r.sending(p0, 1, total, held))
-			r.spawn("R", false, nil, r.reading(0, 1, policy, FromOldest(), 1, finishedOrDead(p), idleBlocks))
+			r.buffered = s.buffered
+			r.bind(0, 1, s.policy)
+			p := r.spawn("P", false, nil, r.sending(p0, 1, total, s.held))
+			r.spawn("R", false, nil, r.reading(0, 1, s.policy, FromOldest(), 1, finishedOrDead(p), idleBlocks))
 			return r.machine
 		})
-		report(t, fmt.Sprintf("attach race, %s", policy), res)
+		report(t, "attach race, "+s.name, res)
 	}
 }
 
@@ -379,18 +385,18 @@ func TestModelDaemonDies(t *testing.T) {
 
 // Both sides sleep whenever they can: no wake-up is lost, with store buffers.
 func TestModelSleep(t *testing.T) {
-	for _, s := range []struct{ before, total uint64 }{{0, 1}, {0, 2}, {4, 5}} {
+	for _, s := range []struct{ before, total, read uint64 }{{0, 1, 1}, {0, 2, 2}, {4, 5, 2}} {
 		total := s.total
 		res := explore(func() *machine {
 			r := newModelRing(1)
 			p := r.prefilled(s.before) // four records: no room for the next
-			r.buffered = true
+			r.buffered, r.stays = true, true // so that no parting wake-up hides a lost one
 			r.bind(0, 1, PolicyBlock)
 			r.parks()
 			r.spawn("P", false, nil, r.sending(p, 1, total, heldSleeps))
-			r.spawn("R", false, nil, r.reading(0, 1, PolicyBlock, FromOldest(), total, never, idleSleeps))
+			r.spawn("R", false, nil, r.reading(0, 1, PolicyBlock, FromOldest(), s.read, never, idleSleeps))
 			return r.machine
 		})
-		report(t, fmt.Sprintf("sleepers, %d records, then %d", s.before, total-s.before), res)
+		report(t, fmt.Sprintf("sleepers, %d records, then %d, %d read", s.before, total-s.before, s.read), res)
 	}
 }
