@@ -389,7 +389,7 @@ func TestModelSleep(t *testing.T) {
 		total := s.total
 		res := explore(func() *machine {
 			r := newModelRing(1)
-			p := r.prefilled(s.before) // four records: no room for the next
+			p := r.prefilled(s.before)       // four records: no room for the next
 			r.buffered, r.stays = true, true // so that no parting wake-up hides a lost one
 			r.bind(0, 1, PolicyBlock)
 			r.parks()
