@@ -45,7 +45,13 @@ func parseFlags(args []string) (flags, error) {
 	var f flags
 	set := flag.NewFlagSet("brokerd", flag.ContinueOnError)
 	set.SetOutput(io.Discard) // errors are reported by the caller, the help is usage.txt
-	set.StringVar(&f.config, "config", "", "")
+	set.Func("config", "", func(file string) error {
+		if file == "" { // an unset variable in a unit must not mean the built-in configuration
+			return errors.New("the file's name is empty; leave --config out for the built-in configuration")
+		}
+		f.config = file
+		return nil
+	})
 	set.BoolVar(&f.check, "check", false, "")
 	set.BoolVar(&f.printConfig, "print-config", false, "")
 	set.BoolVar(&f.version, "version", false, "")

@@ -54,6 +54,7 @@ func FuzzRecordScan(f *testing.F) {
 		if s, err := h.Stats(); err == nil && s.Position > announce+h.capacity {
 			t.Fatalf("position %d, announced %d", s.Position, announce)
 		}
+		h.setBit(offProducerMask, 0, true)
 		q := newProducer(h.b, h.m.cursors, h.config, ProducerOptions{})
 		if q.resumeGuarded() == nil {
 			if err := q.TrySend([]byte("x")); err != nil {

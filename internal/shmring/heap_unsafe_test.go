@@ -57,6 +57,7 @@ func (h *heapRing) bind(slot int, generation uint32, policy Policy, demoteAfter 
 
 func (h *heapRing) producer(t testing.TB, o ProducerOptions) *Producer {
 	t.Helper()
+	h.setBit(offProducerMask, o.Slot, true)
 	p := newProducer(h.b, h.m.cursors, h.config, o)
 	if err := p.resumeGuarded(); err != nil {
 		t.Fatal(err)

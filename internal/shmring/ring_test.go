@@ -254,6 +254,12 @@ func TestStates(t *testing.T) {
 		t.Fatal(err)
 	}
 	store32(h.b, offState, uint32(StateLive))
+	mustSend(t, p, nil)
+	mustReceive(t, c, nil)
+	h.setBit(offProducerMask, 0, false)
+	if err := p.TrySend(nil); !errors.Is(err, ErrDetached) {
+		t.Fatal(err)
+	}
 	store32(h.b, consumersOff+csPolicy, 0)
 	if _, err := c.TryReceive(); !errors.Is(err, ErrDetached) {
 		t.Fatal(err)

@@ -116,12 +116,19 @@ func (p *Producer) resumeGuarded() (err error) {
 	return p.resume()
 }
 
+// lent says whether the daemon still lends this producer its slot: an
+// administrator may end the attachment of a process that lives on.
+func (p *producer) lent() bool { return load64(p.b, offProducerMask)&(1<<p.slot) != 0 }
+
 // live says why the ring cannot be written, if so.
 func (p *producer) live() error {
 	switch State(load32(p.b, offState)) {
 	case StateLive:
 		if p.tail >= positionMax {
 			return corruptAt(p.tail, "the ring is used up")
+		}
+		if !p.lent() {
+			return ErrDetached
 		}
 		return nil
 	case StateRemoved:
@@ -240,7 +247,7 @@ func (p *Producer) admit(n int) error {
 		return &RecordTooLargeError{Size: n, Max: int(p.recordMax)}
 	}
 	p.frame = 0
-	if State(load32(p.b, offState)) == StateLive && p.tail < positionMax {
+	if State(load32(p.b, offState)) == StateLive && p.tail < positionMax && p.lent() {
 		return nil
 	}
 	return p.live()

@@ -14,7 +14,14 @@ func (r *Ring) BindConsumer(slot int, b Binding) (err error) {
 	if err != nil {
 		return err
 	}
+	end, err := r.newest()
+	if err != nil {
+		return err
+	}
 	r.bindConsumer(slot, page, b)
+	// Until the reader tells its own start it lags behind nothing.
+	store64(page, cuPosition, end.pos)
+	store64(page, cuSequence, end.seq)
 	return nil
 }
 
