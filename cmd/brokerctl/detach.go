@@ -13,7 +13,7 @@ func (c *cli) detachCommand() *cobra.Command {
 		Use:   "detach ID",
 		Short: "End an attachment of another process",
 		Long: `End an attachment, as brokerctl attachments lists them. The process that held
-it gets an error at its next wait; what it published stays. This is for root, the
+it gets an error at its next record or wait; what it published stays. This is for root, the
 daemon's user and the group control.admin_group.`,
 		Example: "  brokerctl attachments\n  brokerctl detach md/c3.7",
 		Args:    args("ID"),

@@ -19,6 +19,7 @@ func TestFlags(t *testing.T) {
 		{[]string{"--version"}, 0, "brokerd " + testVersion + "\n", ""},
 		{[]string{"--colour"}, 2, "", "brokerd --help"},
 		{[]string{"--config"}, 2, "", "brokerd --help"},
+		{[]string{"--config", ""}, 2, "", "name is empty"},
 		{[]string{"start"}, 2, "", `"start"`},
 		{[]string{"--check", "--print-config"}, 2, "", "exclude each other"},
 		{[]string{"--check", "--config", p.config}, 0, p.config + ": ok (1 rings, ", ""},
