@@ -219,13 +219,8 @@ func (c *Consumer) Poll(fn func(Record) error, limit int) (n int, err error) {
 // when the part was overwritten: before fn saw it (no error, or ErrEmpty when
 // there is nowhere to go on yet), or while it did (*OverrunError).
 func (c *Consumer) show(p part, fn func(Record) error) (shown bool, err error) {
-	off := c.geometry.at(c.pos)
-	r := Record{Position: c.pos, Sequence: c.seq, Tag: p.tag, Missed: c.missed, MissedBytes: c.missedLen, Gaps: c.gaps}
-	if c.timestamps {
-		r.Timestamp = int64(load64(c.b, off+recordHeaderBytes))
-	}
-	off += c.bodyOff
-	r.Payload = c.b[off : off+p.payload : off+p.payload]
+	r := c.view(p)
+	r.Missed, r.MissedBytes, r.Gaps = c.missed, c.missedLen, c.gaps
 	if c.lappable() && c.lapped() {
 		if !c.resync() {
 			return false, ErrEmpty

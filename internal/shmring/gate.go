@@ -45,7 +45,7 @@ func (p *producer) bound(tail, lim uint64) (uint64, int) {
 // producer: free, skip, demoted, evicted here, not gating, or forged (a gate
 // beyond the tail; nothing unchecked is ever added to it).
 func (p *producer) gateOf(slot int, tail uint64) (uint64, bool) {
-	entry := uint64(consumersOff + slot*consumerSlotBytes)
+	entry := consumerEntry(slot)
 	policy := Policy(load32(p.b, entry+csPolicy))
 	if policy != PolicyBlock && policy != PolicyDemote {
 		return 0, false
@@ -64,7 +64,7 @@ func (p *producer) gateOf(slot int, tail uint64) (uint64, bool) {
 // not touched again before the slot is lent anew.
 func (p *producer) wasEvicted(slot int) bool {
 	g := p.held.evicted[slot]
-	return g != 0 && g == load32(p.b, uint64(consumersOff+slot*consumerSlotBytes)+csGeneration)
+	return g != 0 && g == load32(p.b, consumerEntry(slot)+csGeneration)
 }
 
 // raise tries to move the limit so that need bytes behind the tail may be
@@ -97,7 +97,7 @@ func (p *producer) heldBy(slot int) bool {
 // than its deadline. The generation guards against a slot that was lent again
 // meanwhile: a late store names a generation that is over.
 func (p *producer) demote(slot int) {
-	entry := uint64(consumersOff + slot*consumerSlotBytes)
+	entry := consumerEntry(slot)
 	generation := load32(p.b, entry+csGeneration)
 	old := load64(p.b, entry+csDemoted)
 	if old != uint64(generation) && cas64(p.b, entry+csDemoted, old, uint64(generation)) {

@@ -45,7 +45,7 @@ func newHeapRing(t testing.TB, c Config) *heapRing {
 
 // bind is BindConsumer without files.
 func (h *heapRing) bind(slot int, generation uint32, policy Policy, demoteAfter uint64) {
-	entry := uint64(consumersOff + slot*consumerSlotBytes)
+	entry := consumerEntry(slot)
 	store64(h.m.cursors[slot], cuGate, gateNone)
 	store64(h.b, entry+csDemoteAfter, demoteAfter)
 	store64(h.b, entry+csDemoted, 0)
@@ -75,7 +75,7 @@ func (h *heapRing) consumer(t testing.TB, slot int, policy Policy, o ConsumerOpt
 }
 
 func (h *heapRing) tryConsumer(slot int, policy Policy, o ConsumerOptions) (*Consumer, error) {
-	entry := uint64(consumersOff + slot*consumerSlotBytes)
+	entry := consumerEntry(slot)
 	generation := load32(h.b, entry+csGeneration) + 1
 	h.bind(slot, generation, policy, uint64(1e9))
 	o.Slot, o.Generation, o.Policy = slot, generation, policy

@@ -38,7 +38,7 @@ func (h *holds) caughtUp(slot int) { h.nanos[slot] = 0 }
 // until that deadline, or a negative number for a reader that has none.
 func (p *producer) holdSlot(slot int, now int64) (left int64) {
 	p.release(slot, now)
-	entry := uint64(consumersOff + slot*consumerSlotBytes)
+	entry := consumerEntry(slot)
 	if Policy(load32(p.b, entry+csPolicy)) != PolicyDemote {
 		return -1
 	}

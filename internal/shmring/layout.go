@@ -86,6 +86,11 @@ const (
 	psGapRecords      = 0x60 // u64
 )
 
+// consumerEntry and producerEntry are offsets of a slot in its table.
+func consumerEntry(slot int) uint64 { return uint64(consumersOff + slot*consumerSlotBytes) }
+
+func producerEntry(slot int) uint64 { return uint64(producersOff + slot*producerSlotBytes) }
+
 // Sync table: one entry per chunk, a record boundary and its sequence number.
 const (
 	syncOff        = producersOff + producersMaxFormat*producerSlotBytes

@@ -131,9 +131,7 @@ func (r *modelRing) sending(p *Producer, incarnation, total uint64, held func(t 
 			}
 			copyIn(p.b, p.body(), payload)
 			p.commit(kindData, 0, 0)
-			if load64(p.b, offParkMask) != 0 && p.sleepers() {
-				p.wakeAll()
-			}
+			p.wakeSleepers()
 		}
 	}
 }

@@ -117,6 +117,6 @@ func (p *producer) part(kind, frame, length uint64, tag uint16) {
 
 // count adds to one of the producer's statistics; only this producer writes them.
 func (p *producer) count(field uint64, n uint64) {
-	off := uint64(producersOff+p.slot*producerSlotBytes) + field
+	off := producerEntry(p.slot) + field
 	storeRel64(p.b, off, load64(p.b, off)+n)
 }

@@ -123,24 +123,30 @@ func (c *consumer) resync() bool {
 	return false
 }
 
-// take makes a Record of the data part at pos: a view for block readers, a
-// checked copy for the others. ok is false when the part was overwritten while
-// it was copied; the reader then polls again.
-func (c *consumer) take(p part) (Record, bool) {
+// view is the data part at pos, with its payload where it lies in the ring.
+func (c *consumer) view(p part) Record {
 	off := c.geometry.at(c.pos)
 	r := Record{Position: c.pos, Sequence: c.seq, Tag: p.tag}
 	if c.timestamps {
 		r.Timestamp = int64(load64(c.b, off+recordHeaderBytes))
 	}
 	off += c.bodyOff
+	r.Payload = c.b[off : off+p.payload : off+p.payload]
+	return r
+}
+
+// take makes a Record of the data part at pos: a view for block readers, a
+// checked copy for the others. ok is false when the part was overwritten while
+// it was copied; the reader then polls again.
+func (c *consumer) take(p part) (Record, bool) {
+	r := c.view(p)
 	if !c.lappable() {
-		r.Payload = c.b[off : off+p.payload : off+p.payload]
 		c.open = p
 		c.deliver(&r)
 		return r, true
 	}
 	r.Payload = c.buf[:p.payload]
-	copyOut(r.Payload, c.b, off)
+	copyOut(r.Payload, c.b, c.geometry.at(c.pos)+c.bodyOff)
 	if c.lapped() {
 		return Record{}, false
 	}
@@ -193,7 +199,7 @@ func (c *consumer) publish() (wake bool) {
 // gate moves rarely.
 func (c *consumer) due() bool { return c.pos-c.told >= c.chunk/4 }
 
-func (c *consumer) entry() uint64 { return uint64(consumersOff + c.slot*consumerSlotBytes) }
+func (c *consumer) entry() uint64 { return consumerEntry(c.slot) }
 
 // noticeDemotion stops gating when producers do not respect the gate any more:
 // it was demoted, or the slot was taken back.

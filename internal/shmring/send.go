@@ -104,7 +104,7 @@ func (m *mapping) unmap() (err error) {
 // evict ends the hold of a reader whose page faulted: only that reader has
 // write access to the file, so only it can have truncated it.
 func (p *Producer) evict(slot int) {
-	p.held.evicted[slot] = load32(p.b, uint64(consumersOff+slot*consumerSlotBytes)+csGeneration)
+	p.held.evicted[slot] = load32(p.b, consumerEntry(slot)+csGeneration)
 	p.demote(slot)
 }
 
@@ -122,19 +122,17 @@ func (p *producer) lent() bool { return load64(p.b, offProducerMask)&(1<<p.slot)
 
 // live says why the ring cannot be written, if so.
 func (p *producer) live() error {
-	switch State(load32(p.b, offState)) {
-	case StateLive:
-		if p.tail >= positionMax {
-			return corruptAt(p.tail, "the ring is used up")
-		}
-		if !p.lent() {
-			return ErrDetached
-		}
-		return nil
-	case StateRemoved:
+	switch state := State(load32(p.b, offState)); {
+	case state == StateRemoved:
 		return ErrRemoved
+	case state != StateLive:
+		return corruptAt(p.tail, "the ring was retired")
+	case p.tail >= positionMax:
+		return corruptAt(p.tail, "the ring is used up")
+	case !p.lent():
+		return ErrDetached
 	}
-	return corruptAt(p.tail, "the ring was retired")
+	return nil
 }
 
 // Reserve opens a record of n payload bytes and returns the bytes to fill, in
@@ -232,8 +230,8 @@ func (p *Producer) sendNow(payload []byte, wake bool) (err error) {
 	}
 	copyIn(p.b, p.body(), payload)
 	p.publish(kindData)
-	if wake && load64(p.b, offParkMask) != 0 && p.sleepers() {
-		p.wakeAll()
+	if wake {
+		p.wakeSleepers()
 	}
 	return nil
 }
@@ -247,9 +245,6 @@ func (p *Producer) admit(n int) error {
 		return &RecordTooLargeError{Size: n, Max: int(p.recordMax)}
 	}
 	p.frame = 0
-	if State(load32(p.b, offState)) == StateLive && p.tail < positionMax && p.lent() {
-		return nil
-	}
 	return p.live()
 }
 
@@ -295,9 +290,7 @@ func (p *Producer) wake() error {
 
 func (p *Producer) wakeNow() (err error) {
 	defer p.m.catch(&err, debug.SetPanicOnFault(true))
-	if load64(p.b, offParkMask) != 0 && p.sleepers() {
-		p.wakeAll()
-	}
+	p.wakeSleepers()
 	return nil
 }
 

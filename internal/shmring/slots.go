@@ -33,7 +33,7 @@ func (r *Ring) bindConsumer(slot int, page []byte, b Binding) {
 	// Producers remember the sleep word they woke last, so it must not repeat.
 	store32(page, cuSleep, (load32(page, cuSleep)+2)&^1)
 
-	entry := uint64(consumersOff + slot*consumerSlotBytes)
+	entry := consumerEntry(slot)
 	flags := uint32(0)
 	if b.NoFutex {
 		flags |= slotNoFutex
@@ -80,7 +80,7 @@ func (r *Ring) UnbindConsumer(slot int) (err error) {
 }
 
 func (r *Ring) unbindConsumer(slot int) {
-	entry := uint64(consumersOff + slot*consumerSlotBytes)
+	entry := consumerEntry(slot)
 	store32(r.b, entry+csPolicy, 0)
 	r.setBit(offConsumerMask, slot, false)
 	r.setBit(offParkMask, slot, false)
@@ -96,7 +96,7 @@ func (r *Ring) releaseGate(page []byte) {
 // BindProducer lends a producer slot.
 func (r *Ring) BindProducer(slot int, b Binding) (err error) {
 	defer r.m.catch(&err, debug.SetPanicOnFault(true))
-	store32(r.b, uint64(producersOff+slot*producerSlotBytes)+psGeneration, b.Generation)
+	store32(r.b, producerEntry(slot)+psGeneration, b.Generation)
 	if b.NoFutex {
 		store32(r.b, offNoWake, 1)
 	}

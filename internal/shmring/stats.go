@@ -48,7 +48,7 @@ func (r *Ring) Stats() (s Stats, err error) {
 		slots = producersMaxFormat
 	}
 	for slot := range slots {
-		entry := uint64(producersOff + slot*producerSlotBytes)
+		entry := producerEntry(slot)
 		s.GapRecords += load64(r.b, entry+psGapRecords)
 		s.HeldNanos += load64(r.b, entry+psHeldNanos)
 		s.DroppedRecords += load64(r.b, entry+psDropped)
@@ -71,7 +71,7 @@ func (r *Ring) ConsumerStats(slot int) (c ConsumerStats, err error) {
 
 func (r *Ring) consumerStats(slot int, end uint64) (c ConsumerStats, err error) {
 	defer r.m.catch(&err, debug.SetPanicOnFault(true))
-	entry := uint64(consumersOff + slot*consumerSlotBytes)
+	entry := consumerEntry(slot)
 	c.Generation = load32(r.b, entry+csGeneration)
 	c.Policy = Policy(load32(r.b, entry+csPolicy))
 	if c.Policy == 0 && r.m.cursors[slot] == nil {

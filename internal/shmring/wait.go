@@ -150,6 +150,13 @@ func (p *producer) sleepers() (some bool) {
 	return some
 }
 
+// wakeSleepers wakes, after a commit, the readers that sleep.
+func (p *producer) wakeSleepers() {
+	if load64(p.b, offParkMask) != 0 && p.sleepers() {
+		p.wakeAll()
+	}
+}
+
 // wakeAll wakes every reader that sleeps on the ring.
 func (r *ring) wakeAll() {
 	add32(r.b, offWakeSeq, 1)
@@ -167,7 +174,7 @@ func (p *producer) sleepOnGate(slot int, limit time.Duration) {
 	gate := load64(p.cursors[slot], cuGate)
 	add32(p.b, offSpaceWaiters, 1)
 	if p.heldBy(slot) {
-		if load32(p.b, uint64(consumersOff+slot*consumerSlotBytes)+csFlags)&slotNoFutex != 0 {
+		if load32(p.b, consumerEntry(slot)+csFlags)&slotNoFutex != 0 {
 			limit = min(limit, sleepNoWake)
 		}
 		futexWait(p.cursors[slot], cuGate, uint32(gate), limit)
