@@ -206,8 +206,6 @@ func TestRefusals(t *testing.T) {
 	wantError(t, "no such ring", err, client.ErrRingNotFound, "nowhere")
 	_, err = c.Producer(ctx, "md", client.ProducerOptions{})
 	wantError(t, "second producer", err, client.ErrProducerPresent, fmt.Sprint(os.Getpid()))
-	_, err = c.Consumer(ctx, "md", client.ConsumerOptions{Policy: client.PolicyLatest})
-	wantError(t, "policy latest", err, client.ErrNotYet, "latest")
 	_, err = c.Consumer(ctx, "md", client.ConsumerOptions{Policy: "keep"})
 	wantError(t, "unknown policy", err, client.ErrInvalidParameter, "keep")
 	_, err = c.Consumer(ctx, "md", client.ConsumerOptions{Name: "a b"})

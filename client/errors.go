@@ -27,7 +27,8 @@ const (
 	ErrAccessDenied       = wire.ErrAccessDenied
 	ErrInvalidRing        = wire.ErrInvalidRing
 	ErrInvalidParameter   = wire.ErrInvalidParameter
-	ErrNotYet             = wire.ErrNotYet
+	ErrInvalidConfig      = wire.ErrInvalidConfig
+	ErrCursorInUse        = wire.ErrCursorInUse
 	ErrNotReady           = wire.ErrNotReady
 	ErrRingCorrupt        = wire.ErrRingCorrupt
 )

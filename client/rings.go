@@ -13,7 +13,7 @@ import (
 const ringPollMax = 100 * time.Millisecond
 
 // CreateRing makes a ring. Errors: ErrInvalidRing, ErrRingExists, ErrNoSpace,
-// ErrLimitExceeded, ErrNotYet, ErrAccessDenied; ErrUnreachable.
+// ErrLimitExceeded, ErrAccessDenied; ErrUnreachable.
 func (c *Client) CreateRing(ctx context.Context, spec RingSpec) (Ring, error) {
 	var out wire.CreateRingOut
 	err := c.call(ctx, wire.MethodCreateRing, wire.CreateRingIn{Ring: spec}, &out)

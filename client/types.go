@@ -64,8 +64,9 @@ const (
 	RoleProducer = wire.RoleProducer
 	RoleConsumer = wire.RoleConsumer
 
-	StateAttached = wire.StateAttached
-	StateDetached = wire.StateDetached
+	StateAttached  = wire.StateAttached
+	StateDetached  = wire.StateDetached
+	StateResumable = wire.StateResumable
 
 	StateLive    = wire.StateLive
 	StateRemoved = wire.StateRemoved
@@ -102,6 +103,11 @@ func FromOldest() Start { return shmring.FromOldest() }
 
 // FromLatest starts behind the newest record: what is published from now on.
 func FromLatest() Start { return shmring.FromLatest() }
+
+// FromResume goes on where an earlier Consumer of the same name and user stopped,
+// if the ring still keeps its cursor (key resume_for), and from the oldest record
+// otherwise; Consumer.Resumed tells which.
+func FromResume() Start { return shmring.FromResume() }
 
 // FromPosition starts at the record at pos exactly, or fails with a
 // *PositionError.

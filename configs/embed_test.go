@@ -39,6 +39,7 @@ func TestDefaultIsTheFile(t *testing.T) {
 // Whoever uncomments the examples gets a file that works.
 func TestExamplesInTheCommentsWork(t *testing.T) {
 	examples := []string{"# dir: /dev/shm/brokerd", "  # socket: /run/brokerd/control.sock", "    # record_max: 1MiB",
+		"  # per_uid:", "  #   memory: 256MiB", "  #   attachments: 256", "  #   connections: 64",
 		"    # allow:", "    #   produce:", "    #     users: [feedhandler]", "    #   consume:",
 		"    #     groups: [trading, 2001]", "    #   gate:", "    #     users: [recorder]",
 		"  # - name: orders", "  #   capacity: 4MiB", "  #   policy: block"}
@@ -55,7 +56,9 @@ func TestExamplesInTheCommentsWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(c.Rings) != 2 || c.Rings[1].Policy != config.PolicyBlock || c.Dir != "/dev/shm/brokerd" ||
-		c.Control.Socket != "/run/brokerd/control.sock" || !reflect.DeepEqual(c.Rings[0].Allow.Consume.Groups, []string{"trading", "2001"}) {
+		c.Control.Socket != "/run/brokerd/control.sock" ||
+		c.Limits.PerUID != (config.PerUID{Memory: 256 << 20, Attachments: 256, Connections: 64}) ||
+		!reflect.DeepEqual(c.Rings[0].Allow.Consume.Groups, []string{"trading", "2001"}) {
 		t.Errorf("the examples mean %+v", c)
 	}
 }

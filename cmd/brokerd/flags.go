@@ -77,7 +77,7 @@ func check(ctx context.Context, file string, cfg *config.Config) int {
 	if err != nil {
 		return report(exitFailed, err)
 	}
-	fmt.Printf("%s: ok (%d rings, %d bytes)\n", file, plan.Rings, plan.MemoryBytes)
+	fmt.Printf("%s: ok (%s)\n", file, plan)
 	return exitOK
 }
 

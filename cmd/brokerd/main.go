@@ -42,12 +42,13 @@ func run(args []string) int {
 	case f.printConfig:
 		return printConfig(cfg)
 	}
-	log, err := daemon.NewLogger(cfg.Log)
+	log, level, err := daemon.NewLogger(cfg.Log)
 	if err != nil {
 		return report(exitFailed, err)
 	}
-	if err := daemon.Run(ctx, cfg, log, buildVersion()); err != nil {
-		log.Error(err.Error())
+	err = daemon.Run(ctx, daemon.Options{File: f.config, Config: cfg, Log: log, Level: level, Version: buildVersion()})
+	if err != nil {
+		daemon.LogLines(log, err)
 		return exitFailed
 	}
 	return exitOK

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"brokerd/internal/process"
 	"brokerd/internal/shmring"
@@ -153,12 +154,14 @@ func (b *Broker) restore(r *ring) error {
 			return err
 		}
 	}
+	b.shorten(r)
+	b.expire(r)
 	return nil
 }
 
 func (r *ring) slotsOf(role wire.Role) int {
 	if role == wire.RoleProducer {
-		return 1
+		return geometry(r.info).ProducersMax()
 	}
 	return r.info.ConsumersMax
 }
@@ -166,47 +169,70 @@ func (r *ring) slotsOf(role wire.Role) int {
 // restoreSlot keeps what a living process holds, untouched: its gate goes on
 // holding the producer, and it comes back with its token or dies. A slot that
 // the ring does not honour (the last daemon died between unbinding it and
-// striking it off) is a zombie; what a dead process held is taken back.
+// striking it off) is a zombie; what a dead process held is taken back, or
+// becomes a cursor, as it would have with a daemon watching.
 func (b *Broker) restoreSlot(r *ring, ref slotRef, rec slotRecord) error {
 	a := &attachment{ring: r, ref: ref, record: rec, hold: holdKept}
 	a.id = attachmentID(r.info.Name, ref, rec.Generation)
-	id := process.ID{PID: rec.PID, Start: rec.Start}
-	p, err := b.holdProc(id, func() (*process.Handle, error) { return process.OpenID(id) })
-	if errors.Is(err, process.ErrGone) {
-		b.repair(a)
-		return b.free(a, Event{Kind: EventDied, Detail: "while no daemon ran"})
+	if rec.UntilNanos != 0 {
+		a.until = time.Unix(0, rec.UntilNanos)
 	}
-	if err != nil { // to take the living for dead would free memory they write to
-		return fmt.Errorf("cannot tell whether pid %d of %s lives: %w", rec.PID, a.id, err)
-	}
-	a.proc = p
-	b.enter(a)
 	honoured, err := r.honours(a)
 	if err != nil {
 		return err
 	}
-	if rec.State == slotZombie || !honoured {
-		return b.toZombie(a)
+	if rec.State == slotResumable {
+		return b.restoreCursor(a, honoured)
 	}
-	if ref.role == wire.RoleConsumer {
+	id := process.ID{PID: rec.PID, Start: rec.Start}
+	p, err := b.holdProc(id, func() (*process.Handle, error) { return process.OpenID(id) })
+	if err != nil && !errors.Is(err, process.ErrGone) { // to take the living for dead would free memory they write to
+		return fmt.Errorf("cannot tell whether pid %d of %s lives: %w", rec.PID, a.id, err)
+	}
+	a.proc = p // nil when it is gone
+	b.enter(a)
+	kept := rec.State == slotAttached && honoured
+	switch {
+	case p == nil:
+		b.repair(a, true)
+		e := Event{Kind: EventDied, Detail: "while no daemon ran"}
+		if kept {
+			return b.finish(a, e)
+		}
+		return b.free(a, e)
+	case !kept:
+		return b.toZombie(a)
+	case ref.role == wire.RoleConsumer:
 		b.lookAtReader(a)
 	}
 	return nil
 }
 
-// honours asks the ring whether a slot is bound to that attachment. There is one
-// producer's slot, and it is bound to the one on record or to none. A reader
-// that truncated its page is not honoured.
+// restoreCursor takes over a cursor that an earlier daemon kept.
+func (b *Broker) restoreCursor(a *attachment, honoured bool) error {
+	a.hold = holdResumable
+	b.enter(a)
+	if !honoured {
+		return b.free(a, Event{Kind: EventExpired, Detail: "the ring has lost it"})
+	}
+	b.lookAtReader(a)
+	return nil
+}
+
+// honours asks the ring whether a slot is bound to that attachment. A producer's
+// is bound to the one on record or to none; a cursor's may not know its latest
+// generation yet (rebind). A reader that truncated its page is not honoured.
 func (r *ring) honours(a *attachment) (bool, error) {
 	if a.ref.role == wire.RoleProducer {
-		stats, err := r.mem.Stats()
-		return stats.Producers > 0, err
+		return r.mem.ProducerBound(a.ref.slot)
 	}
 	stats, err := r.mem.ConsumerStats(a.ref.slot)
 	if isReaderFault(err) {
 		return false, nil // restore has found the ring itself sound
 	}
-	return stats.Policy != 0 && stats.Generation == a.record.Generation, err
+	known := stats.Generation == a.record.Generation ||
+		a.record.State == slotResumable && stats.Generation+1 == a.record.Generation
+	return stats.Policy != 0 && known, err
 }
 
 // quarantine renames a ring that cannot be used out of the way, for somebody to

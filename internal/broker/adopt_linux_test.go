@@ -1,9 +1,11 @@
 package broker
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"testing"
 
@@ -265,6 +267,41 @@ func TestAdoptionShortOfFiles(t *testing.T) {
 	}
 }
 
+// What an earlier brokerd wrote is adopted: it had fewer keys, and let a right
+// name nobody.
+func TestAdoptionOfOldDescriptions(t *testing.T) {
+	b, _ := open(t, tmpfsDir(t), generous)
+	s := spec("md")
+	s.Allow = &wire.Allow{Gate: &wire.Principals{Users: []string{"alice"}}}
+	info := mustCreate(t, b, s)
+	mustAttach(t, b, request(1, self(t), "md", wire.RoleConsumer))
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(b.dir, "md", metaName)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := regexp.MustCompile(`\n.*"(resume_for_ns|owner)".*|"alice"`).ReplaceAll(text, nil)
+	if bytes.Count(text, []byte("\n")) != bytes.Count(old, []byte("\n"))+2 {
+		t.Fatalf("%s", old)
+	}
+	if err := os.WriteFile(path, old, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	table := filepath.Join(b.dir, "md", slotsName)
+	if text, err = os.ReadFile(table); err != nil || bytes.Contains(text, []byte("until_ns")) {
+		t.Fatalf("%s, %v", text, err) // an ordinary record is as it always was
+	}
+	b, _ = open(t, b.dir, b.limits)
+	got := b.Rings()
+	if s := b.Status(); s.Adopted != 1 || len(s.Problems) != 0 || got[0].ResumeForNS != 0 || got[0].Epoch != info.Epoch || len(got[0].Allow.Gate.Users) != 0 {
+		t.Errorf("%+v, %+v", s, got)
+	}
+	wantIDs(t, b, "md", "md/c0.1 detached")
+}
+
 func TestClosedBroker(t *testing.T) {
 	b, _ := open(t, tmpfsDir(t), generous)
 	s := spec("md")
@@ -285,7 +322,7 @@ func TestClosedBroker(t *testing.T) {
 	if after := openFDs(t); after != before {
 		t.Errorf("%d descriptors before, %d after 20 restarts", before, after)
 	}
-	if _, err := b.CreateRing(spec("x")); !errors.Is(err, ErrClosed) {
+	if _, err := b.CreateRing(spec("x"), 0); !errors.Is(err, ErrClosed) {
 		t.Error(err)
 	}
 	if err := attachError(t, b, request(1, h, "md", wire.RoleConsumer)); !errors.Is(err, ErrClosed) {

@@ -99,7 +99,8 @@ func TestAttachRefusals(t *testing.T) {
 		"token":           {func(q *AttachRequest) { q.In.Token = "ü" }, wire.ErrInvalidParameter, "token"},
 		"long token":      {func(q *AttachRequest) { q.In.Token = strings.Repeat("t", 65) }, wire.ErrInvalidParameter, "token"},
 		"policy":          {func(q *AttachRequest) { q.In.Policy = "hope" }, wire.ErrInvalidParameter, `"hope"`},
-		"latest":          {func(q *AttachRequest) { q.In.Policy = wire.PolicyLatest }, wire.ErrNotYet, "latest"},
+		"resume nameless": {func(q *AttachRequest) { q.In.Resume = true }, wire.ErrInvalidParameter, "no name"},
+		"producer resume": {func(q *AttachRequest) { q.In.Role, q.In.Name, q.In.Resume = wire.RoleProducer, "n", true }, wire.ErrInvalidParameter, "only a consumer"},
 		"wait strategy":   {func(q *AttachRequest) { q.In.WaitStrategy = "nap" }, wire.ErrInvalidParameter, `"nap"`},
 		"producer policy": {func(q *AttachRequest) { q.In.Role, q.In.Policy = wire.RoleProducer, wire.PolicySkip }, wire.ErrInvalidParameter, "policy"},
 	} {

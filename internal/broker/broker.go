@@ -10,19 +10,13 @@ import (
 	"brokerd/internal/process"
 )
 
-// Limits bound what the broker lends. Zero means none may exist.
-type Limits struct {
-	MemoryBytes uint64 // sum of wire.Ring.MemoryBytes
-	Rings       int
-	Attachments int // slots held, by connections or by processes that still live
-}
-
 // Options configure a Broker.
 type Options struct {
-	Dir    string // on tmpfs; created (0755) where absent
-	Limits Limits
-	Now    func() time.Time // nil means time.Now
-	Event  func(Event)      // may be nil; called without locks, from any goroutine
+	Dir      string // on tmpfs; created (0755) where absent
+	Limits   Limits
+	OwnerUID uint32           // the daemon's user: owns the configured rings, has no quota
+	Now      func() time.Time // nil means time.Now
+	Event    func(Event)      // may be nil; called without locks, from any goroutine
 }
 
 // Status is what the broker says about itself.
@@ -30,28 +24,30 @@ type Status struct {
 	Dir            string
 	Rings          int
 	RingsMax       int
-	Attachments    int // attached and detached
+	Attachments    int // attached, detached and resumable
 	AttachmentsMax int
 	MemoryBytes    uint64 // rings that exist, are being built or being deleted
 	MemoryBytesMax uint64
 	Adopted        int      // rings found by Open and kept
-	Repairs        uint64   // rings put right after their producer died
+	Repairs        uint64   // rings put right after a producer died or left a claim
 	Quarantined    []string // folders in Dir
 	Problems       []string // one sentence each, for an operator
 }
 
 // Broker owns the rings of one directory. Create it with Open.
 type Broker struct {
-	dir    string
-	limits Limits
-	now    func() time.Time
-	event  func(Event)
-	lock   *os.File // flock on DIR/.lock; owned, closed by Close
+	dir      string
+	ownerUID uint32
+	now      func() time.Time
+	event    func(Event)
+	lock     *os.File // flock on DIR/.lock; owned, closed by Close
 
 	mu          sync.Mutex
 	closed      bool
+	limits      Limits
+	reconciled  bool // once at least
 	rings       map[string]*ring
-	pending     map[string]uint64      // memory of rings being built (by name) or deleted (by folder)
+	pending     map[string]reservation // for rings being built (by name) or deleted (by folder)
 	attachments map[string]*attachment // by ID
 	procs       map[process.ID]*proc
 	lastEpoch   uint64
@@ -83,9 +79,9 @@ func Open(o Options) (*Broker, error) {
 		return nil, err
 	}
 	b := &Broker{
-		dir: o.Dir, limits: o.Limits, now: o.Now, event: o.Event, lock: lock,
+		dir: o.Dir, limits: o.Limits, ownerUID: o.OwnerUID, now: o.Now, event: o.Event, lock: lock,
 		rings:       map[string]*ring{},
-		pending:     map[string]uint64{},
+		pending:     map[string]reservation{},
 		attachments: map[string]*attachment{},
 		procs:       map[process.ID]*proc{},
 	}
@@ -151,7 +147,7 @@ func (b *Broker) Status() Status {
 		RingsMax:       b.limits.Rings,
 		Attachments:    len(b.attachments),
 		AttachmentsMax: b.limits.Attachments,
-		MemoryBytes:    b.memoryUsed(),
+		MemoryBytes:    b.use().bytes,
 		MemoryBytesMax: b.limits.MemoryBytes,
 		Adopted:        b.adopted,
 		Repairs:        b.repairs,
@@ -160,7 +156,7 @@ func (b *Broker) Status() Status {
 	}
 	if s.MemoryBytes > s.MemoryBytesMax || s.Rings > s.RingsMax {
 		s.Problems = append(s.Problems, fmt.Sprintf(
-			"adopted more than the limits allow (%d rings of %d, %d bytes of %d): no ring can be created until some are removed or limits.rings and limits.memory raised",
+			"there is more than the limits allow (%d rings of %d, %d bytes of %d): no ring can be created until some are removed or limits.rings and limits.memory raised",
 			s.Rings, s.RingsMax, s.MemoryBytes, s.MemoryBytesMax))
 	}
 	for _, name := range b.names() {
@@ -169,8 +165,9 @@ func (b *Broker) Status() Status {
 	return s
 }
 
-// Run watches: it repairs and frees within 100 ms what a dead process held, and
-// notices demotions and corrupt rings. It calls beat at least once a second,
+// Run watches: it repairs and frees within 100 ms what a dead process held, ends
+// cursors at their deadline, and notices demotions and corrupt rings. It calls
+// beat at least once a second,
 // starts one goroutine per attached process (in startWatch, below and from
 // Attach) and has joined them all when it returns ctx.Err(). One Run at a time.
 func (b *Broker) Run(ctx context.Context, beat func()) error {

@@ -15,6 +15,16 @@ import (
 	"brokerd/internal/wire"
 )
 
+// churnSpec is a ring like any other, but every third has many producers and
+// keeps cursors.
+func churnSpec(i uint64) wire.RingSpec {
+	s := spec(fmt.Sprintf("ring%d", i%3))
+	if i%3 == 1 {
+		s.Producers, s.ResumeForNS = wire.ProducersMany, new(int64(time.Hour))
+	}
+	return s
+}
+
 // churn is a daemon that does everything as fast as it can until it is killed.
 // It attaches in the name of its parent, which lives, and of itself.
 func churn(dir string) {
@@ -32,16 +42,22 @@ func churn(dir string) {
 	fail(err)
 	fmt.Println("ready")
 	for i := uint64(1); ; i++ {
-		name := fmt.Sprintf("ring%d", i%3)
-		if _, err := b.CreateRing(wire.RingSpec{Name: name, Capacity: 64 << 10, ConsumersMax: new(4)}); !errors.Is(err, wire.ErrRingExists) {
+		name := churnSpec(i).Name
+		if i%7 == 0 {
+			_, _, err := b.Reconcile([]wire.RingSpec{churnSpec(i), churnSpec(i + 1)})
+			fail(err)
+		} else if _, err := b.CreateRing(churnSpec(i), 0); !errors.Is(err, wire.ErrRingExists) {
 			fail(err)
 		}
 		for _, h := range []*process.Handle{parent, self} {
 			for _, role := range []wire.Role{wire.RoleConsumer, wire.RoleProducer} {
 				q := AttachRequest{Conn: i, Process: h, UID: 1000, Authorize: allowAll, In: wire.AttachIn{Ring: name, Role: role, Token: "t"}}
+				if role == wire.RoleConsumer {
+					q.In.Name, q.In.Resume = "n", i/3%4 != 0
+				}
 				l, err := b.Attach(q)
 				closeFiles(l.Files)
-				if !errors.Is(err, wire.ErrProducerPresent) {
+				if !errors.Is(err, wire.ErrProducerPresent) && !errors.Is(err, wire.ErrCursorInUse) {
 					fail(err)
 				}
 				if i%2 == 0 && err == nil {
@@ -63,7 +79,7 @@ func TestKilledAnywhere(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 1))
-	dir := tmpfsDir(t)
+	dir, resumed := tmpfsDir(t), 0
 	rounds := 30
 	if testing.Short() {
 		rounds = 5
@@ -87,11 +103,14 @@ func TestKilledAnywhere(t *testing.T) {
 		if readErr != nil || stderr.Len() > 0 {
 			t.Fatalf("round %d: the daemon failed by itself: %s", round, stderr.String())
 		}
-		checkAdopted(t, dir)
+		resumed += checkAdopted(t, dir)
+	}
+	if t.Logf("%d cursors resumed", resumed); resumed == 0 && rounds > 10 {
+		t.Error("no round left a cursor")
 	}
 }
 
-func checkAdopted(t *testing.T, dir string) {
+func checkAdopted(t *testing.T, dir string) (resumed int) {
 	t.Helper()
 	b, err := Open(Options{Dir: dir, Limits: generous})
 	if err != nil {
@@ -112,8 +131,11 @@ func checkAdopted(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	cursors := 0
 	for _, a := range list {
-		if a.PID != os.Getpid() || a.State != wire.StateDetached {
+		if a.State == wire.StateResumable && a.Role == wire.RoleConsumer {
+			cursors++
+		} else if a.PID != os.Getpid() || a.State != wire.StateDetached {
 			t.Errorf("kept: %+v", a)
 		}
 	}
@@ -147,4 +169,20 @@ func checkAdopted(t *testing.T, dir string) {
 			closeFiles(l.Files)
 		}
 	}
+	if cursors == 0 {
+		return 0
+	}
+	q := request(1, h, churnSpec(1).Name, wire.RoleConsumer)
+	q.In.Name, q.In.Resume = "n", true
+	l, err := b.Attach(q)
+	closeFiles(l.Files)
+	if err != nil || !l.Out.Resumed {
+		t.Errorf("the cursor: %+v, %v", l.Out, err)
+	}
+	for _, by := range []error{nil, ErrEvict} { // for good: this process lives on
+		if err := b.Detach(l.Out.Attachment.ID, func(wire.Attachment, uint64) error { return by }); err != nil {
+			t.Error(err)
+		}
+	}
+	return 1
 }

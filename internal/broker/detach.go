@@ -12,13 +12,14 @@ import (
 // a signal, as fs.SkipDir is one, and never returned to the caller of Detach.
 var ErrEvict = errors.New("evict: allowed, but not by the process itself")
 
+const endedByAdmin = "an administrator ended it"
+
 // Detach ends an attachment, if may says so: nil when the attached process
 // itself asks, which promises that it no longer uses what it was lent, so the
-// slot is free at once; ErrEvict when somebody else does: then the ring stops
-// honouring it at once, but its slot stays taken until the process is gone.
-// Any other error of may is returned. conn is the connection that holds the
-// attachment; it is 0 while none does. may is called under the broker's lock
-// and must not call it.
+// slot is free at once, or left to its cursor; ErrEvict when somebody else does:
+// then it ends as by Evict. Any other error of may is returned. conn is the
+// connection that holds the attachment; it is 0 while none does. may is called
+// under the broker's lock and must not call it.
 func (b *Broker) Detach(id string, may func(a wire.Attachment, conn uint64) error) error {
 	b.mu.Lock()
 	defer b.unlock()
@@ -29,21 +30,52 @@ func (b *Broker) Detach(id string, may func(a wire.Attachment, conn uint64) erro
 	err := may(a.describe(), a.conn)
 	switch {
 	case err == nil:
-		return b.free(a, Event{Kind: EventDetached, Detail: "asked by itself"})
+		return b.detach(a)
 	case errors.Is(err, ErrEvict):
-		if a.hold == holdZombie {
-			return nil
-		}
-		b.raise(Event{Kind: EventDetached, Ring: a.ring.info.Name, ID: a.id, Detail: "evicted"})
-		return b.toZombie(a)
+		return b.evict(a, Event{Kind: EventDetached, Detail: endedByAdmin})
 	}
 	return err
 }
 
+// Evict ends an attachment for a reason, a sentence without a full stop that
+// shows as wire.Attachment.EndedReason. The ring stops honouring it at once and
+// no cursor stays, but its slot stays taken until the process is gone. One that
+// has ended already keeps its reason. Error: wire.ErrAttachmentNotFound.
+func (b *Broker) Evict(id, reason string) error {
+	b.mu.Lock()
+	defer b.unlock()
+	a, ok := b.attachments[id]
+	if !ok {
+		return refuseAttachment(id)
+	}
+	return b.evict(a, Event{Kind: EventEnded, Detail: reason})
+}
+
+func (b *Broker) evict(a *attachment, e Event) error {
+	switch a.hold {
+	case holdZombie:
+		return nil
+	case holdResumable:
+		return b.free(a, e)
+	}
+	return b.end(a, e, e.Detail)
+}
+
+// detach ends an attachment on the word of its process. One that has left its
+// cursor has detached already, and may ask again.
+func (b *Broker) detach(a *attachment) error {
+	if a.hold == holdResumable {
+		return nil
+	}
+	b.repair(a, false)
+	return b.finish(a, Event{Kind: EventDetached, Detail: "asked by itself"})
+}
+
 // ConnectionClosed takes note that a connection is gone. A reader's gate falls
-// at once; its slot waits for the death of the process. A producer is kept
-// until then, because it may hold a claim. It is not for connections that close
-// because the daemon ends: what they hold stays, for the next daemon.
+// at once, unless it leaves its cursor: then it has resume_for to come back. Its
+// slot waits for the death of the process. A producer is kept until then,
+// because it may hold a claim. It is not for connections that close because the
+// daemon ends: what they hold stays, for the next daemon.
 func (b *Broker) ConnectionClosed(conn uint64) {
 	b.mu.Lock()
 	defer b.unlock()
@@ -54,21 +86,40 @@ func (b *Broker) ConnectionClosed(conn uint64) {
 		if a.hold != holdAttached || a.conn != conn {
 			continue
 		}
-		b.raise(Event{Kind: EventDetached, Ring: a.ring.info.Name, ID: a.id, Detail: "connection closed"})
 		a.hold, a.conn = holdKept, 0
-		if a.ref.role == wire.RoleConsumer {
-			b.failed(a, "close the gate", b.toZombie(a))
+		e := Event{Kind: EventDetached, Ring: a.ring.info.Name, ID: a.id, Detail: "connection closed"}
+		switch {
+		case a.keepsCursor():
+			a.setDeadline(b.resumeDeadline(a.ring))
+			b.record(a)
+			b.raise(e)
+		case a.ref.role == wire.RoleConsumer:
+			b.failed(a, "close the gate", b.end(a, e, ""))
+		default:
+			b.raise(e)
 		}
 	}
 }
 
-// toZombie ends what the ring does for an attachment whose process lives on.
+// end stops what the ring does for an attachment whose process lives on, why is
+// what the daemon has to say about it. Its figures stay as they are now.
+func (b *Broker) end(a *attachment, e Event, why string) error {
+	if b.measureOne(a); a.hold == holdZombie {
+		return nil // what was found then has ended it
+	}
+	a.ended = why
+	e.Ring, e.ID = a.ring.info.Name, a.id
+	b.raise(e)
+	return b.toZombie(a)
+}
+
 func (b *Broker) toZombie(a *attachment) error {
 	a.hold, a.conn = max(a.hold, holdKept), 0
 	if err := b.unbind(a); err != nil {
 		return err
 	}
 	a.hold, a.record.State = holdZombie, slotZombie
+	a.setDeadline(noDeadline)
 	b.record(a)
 	return nil
 }

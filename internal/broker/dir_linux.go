@@ -39,7 +39,7 @@ func prepareDir(dir string) error {
 	if !filepath.IsAbs(dir) {
 		return fmt.Errorf("ring directory %q: give an absolute path", dir)
 	}
-	if err := checkTmpfs(dir); err != nil {
+	if err := CheckDir(dir); err != nil {
 		return err
 	}
 	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
@@ -65,9 +65,10 @@ func createDir(dir string) error {
 	return nil
 }
 
-// checkTmpfs looks at dir, or at the nearest folder above it that exists, so
-// that nothing is created on a disk by mistake.
-func checkTmpfs(dir string) error {
+// CheckDir refuses, with ErrNotTmpfs, a directory that Open would not take
+// whatever else is done. It looks at dir, or at the nearest folder above it that
+// exists, so that nothing is created on a disk by mistake.
+func CheckDir(dir string) error {
 	var st unix.Statfs_t
 	at := dir
 	err := unix.Statfs(at, &st)

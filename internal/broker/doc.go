@@ -35,12 +35,31 @@
 //	attached   held by a connection
 //	kept       its connection is gone, the ring still honours it: a reader
 //	           gates, a producer may hold a claim. After a restart of the
-//	           daemon, or a producer whose connection closed
+//	           daemon, a producer whose connection closed, and a reader that
+//	           leaves a cursor and has resume_for to come back
+//	resumable  a cursor: its reader is gone or has detached, the ring honours it
+//	           as before until its deadline, for the next reader of that name
+//	           and user to take over. No process holds it
 //	zombie     the ring honours it no longer, but the process still lives and
 //	           has the pages mapped, so nobody else may have the slot
 //
 // To the outside kept and zombie are both called detached. Death of the process
-// ends all three: claims are repaired, gates fall, the slot is free.
+// ends them and attached: claims are repaired, gates fall, the slot is free. Only
+// a named reader of a ring with resume_for, if the ring honours it still, becomes
+// resumable then. All of them count as attachments.
+//
+//	ends by             reader that keeps a cursor   other reader   producer
+//	its own Detach      resumable                    free           free, repaired
+//	closed connection   kept, then zombie            zombie         kept
+//	death               resumable                    free           free, repaired
+//	Evict               zombie                       zombie         zombie
+//	deadline            free (a zombie if it lives)  -              -
+//
+// # What the configuration changes
+//
+// Reconcile takes the rings of a configuration, whole or not at all; SetLimits
+// the limits. Neither ends an attachment: who may have one is control's to
+// judge, and it calls Evict.
 //
 // # What it distrusts
 //

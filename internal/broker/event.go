@@ -10,14 +10,18 @@ const (
 	EventAdopted     EventKind = "adopted"
 	EventQuarantined EventKind = "quarantined" // Detail: the folder, Err: why
 	EventRemoved     EventKind = "removed"
-	EventUpdated     EventKind = "updated"   // live keys changed by the configuration
+	EventUpdated     EventKind = "updated"   // by the configuration; Detail: what
 	EventRetired     EventKind = "retired"   // Err: what was found in the ring
 	EventLeftAlone   EventKind = "leftalone" // Detail: something in the directory that is no ring
 	EventAttached    EventKind = "attached"
 	EventReattached  EventKind = "reattached" // the same slot, on a new connection
 	EventDetached    EventKind = "detached"   // Detail: why
+	EventEnded       EventKind = "ended"      // by the daemon; Detail: why
 	EventDied        EventKind = "died"       // the process is gone, its slot is free
-	EventRepaired    EventKind = "repaired"   // after its producer died; Detail: how many records became a gap
+	EventCursorKept  EventKind = "cursorkept" // a reader ended and may be resumed; Detail: its name, until when, and why it ended
+	EventResumed     EventKind = "resumed"    // a reader took over a cursor
+	EventExpired     EventKind = "expired"    // a cursor is gone; Detail: why
+	EventRepaired    EventKind = "repaired"   // after its producer died or left a claim; Detail: how many records became a gap
 	EventDemoted     EventKind = "demoted"    // a reader held the producer too long and is a skip reader now
 	EventFailed      EventKind = "failed"     // Err: an operation on files that did not work; nothing else depends on it
 )

@@ -97,6 +97,9 @@ func tmpfsDir(t *testing.T) string {
 	return filepath.Join(base, "rings")
 }
 
+// daemonUID is what the tests take for the daemon's user.
+const daemonUID = 990
+
 var generous = Limits{MemoryBytes: 64 << 20, Rings: 16, Attachments: 128}
 
 // journal collects events.
@@ -131,8 +134,13 @@ func (j *journal) String() string {
 
 func open(t *testing.T, dir string, limits Limits) (*Broker, *journal) {
 	t.Helper()
+	return openAt(t, dir, limits, nil)
+}
+
+func openAt(t *testing.T, dir string, limits Limits, now func() time.Time) (*Broker, *journal) {
+	t.Helper()
 	j := &journal{}
-	b, err := Open(Options{Dir: dir, Limits: limits, Event: j.note})
+	b, err := Open(Options{Dir: dir, Limits: limits, OwnerUID: daemonUID, Now: now, Event: j.note})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +170,7 @@ func spec(name string) wire.RingSpec {
 
 func mustCreate(t *testing.T, b *Broker, s wire.RingSpec) wire.Ring {
 	t.Helper()
-	r, err := b.CreateRing(s)
+	r, err := b.CreateRing(s, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,8 +211,13 @@ func attachError(t *testing.T, b *Broker, q AttachRequest) error {
 func reader(t *testing.T, l Lease, policy shmring.Policy) *shmring.Consumer {
 	t.Helper()
 	a := l.Out.Attachment
+	from := shmring.FromOldest()
+	if l.Out.Resumed {
+		from = shmring.FromResume()
+	}
 	c, err := shmring.OpenConsumer(l.Files[l.Out.Files.Data], l.Files[l.Out.Files.Cursors[0]], shmring.ConsumerOptions{
-		Slot: a.Slot, Generation: a.Generation, Policy: policy, From: shmring.FromOldest(),
+		Slot: a.Slot, Generation: a.Generation, Policy: policy, From: from,
+		KeepCursor: l.Out.Ring.ResumeForNS > 0 && a.Name != "",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -246,6 +259,26 @@ func fillRing(t *testing.T, p *shmring.Producer) (held bool) {
 		}
 	}
 	return false
+}
+
+// clock is a time that moves when it is told to.
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func newClock() *clock { return &clock{at: time.Unix(1_800_000_000, 0)} }
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *clock) pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
 }
 
 const patience = 10 * time.Second

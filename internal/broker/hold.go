@@ -4,40 +4,50 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"brokerd/internal/process"
 	"brokerd/internal/shmring"
 	"brokerd/internal/wire"
 )
 
-// hold is how firmly an attachment holds its slot; doc.go explains the three.
+// hold is how firmly an attachment holds its slot; doc.go explains the four.
 type hold uint8
 
 const (
-	holdAttached hold = iota // by a connection
-	holdKept                 // honoured by the ring, no connection
-	holdZombie               // not honoured; the process still has the pages
+	holdAttached  hold = iota // by a connection
+	holdKept                  // honoured by the ring, no connection
+	holdResumable             // honoured by the ring, no process: a cursor
+	holdZombie                // not honoured; the process still has the pages
 )
 
 // state is the word the protocol has for it.
 func (h hold) state() wire.AttachmentState {
-	if h == holdAttached {
+	switch h {
+	case holdAttached:
 		return wire.StateAttached
+	case holdResumable:
+		return wire.StateResumable
 	}
 	return wire.StateDetached
 }
 
-// attachment is one slot held by one process.
+// attachment is one slot, held by a process or by the cursor that one left.
 type attachment struct {
-	id      string
-	ring    *ring
-	ref     slotRef
-	record  slotRecord // as in the slot table
-	proc    *proc      // nil for one that Open finds dead
-	hold    hold
-	conn    uint64 // of holdAttached
-	demoted bool   // told already
+	id     string
+	ring   *ring
+	ref    slotRef
+	record slotRecord // as in the slot table
+	proc   *proc      // nil for a cursor, and for one that Open finds dead
+	hold   hold
+	conn   uint64                // of holdAttached
+	until  time.Time             // when expire ends it; noDeadline for never
+	ended  string                // of holdZombie: why the daemon ended it, "" where it did not
+	last   shmring.ConsumerStats // figures as last read; of a producer, position and sequence
 }
+
+// isOf tells whether a process holds the attachment.
+func (a *attachment) isOf(p *process.Handle) bool { return a.proc != nil && a.proc.id == p.ID() }
 
 func attachmentID(ring string, ref slotRef, generation uint32) string {
 	return fmt.Sprintf("%s/%c%d.%d", ring, ref.role[0], ref.slot, generation)
@@ -117,7 +127,12 @@ func (r *ring) problems() []string {
 	return p
 }
 
-// honoured counts the attachments that the ring honours.
+// holders are the attachments of one role, by slot.
+func (r *ring) holders(role wire.Role) []*attachment {
+	return slices.DeleteFunc(r.ordered(), func(a *attachment) bool { return a.ref.role != role })
+}
+
+// honoured counts the attachments that the ring honours, cursors included.
 func (r *ring) honoured(role wire.Role) int {
 	n := 0
 	for ref, a := range r.held {
@@ -159,9 +174,11 @@ func (r *ring) ordered() []*attachment {
 	return list
 }
 
-// enter notes an attachment and holds its process.
+// enter notes an attachment and holds its process, if it has one.
 func (b *Broker) enter(a *attachment) {
-	a.proc.holds++
+	if a.proc != nil {
+		a.proc.holds++
+	}
 	a.ring.held[a.ref] = a
 	b.attachments[a.id] = a
 }
@@ -172,9 +189,15 @@ func (b *Broker) leave(a *attachment) {
 	if a.ring.held[a.ref] == a {
 		delete(a.ring.held, a.ref)
 	}
-	if a.proc != nil {
-		a.proc.holds--
-		b.releaseProc(a.proc)
+	b.letGo(a)
+}
+
+// letGo parts an attachment from its process.
+func (b *Broker) letGo(a *attachment) {
+	if p := a.proc; p != nil {
+		a.proc = nil
+		p.holds--
+		b.releaseProc(p)
 	}
 }
 

@@ -34,7 +34,7 @@ func TestLimitsAtAndPast(t *testing.T) {
 		for _, name := range names[:c.fits] {
 			mustCreate(t, b, spec(name))
 		}
-		_, err := b.CreateRing(spec(names[c.fits]))
+		_, err := b.CreateRing(spec(names[c.fits]), 0)
 		var e *wire.Error
 		var p wire.LimitExceededParameters
 		if !errors.As(err, &e) || e.Name != wire.ErrLimitExceeded || e.Decode(&p) != nil || p.Limit != c.limit || p.Used+p.Wanted <= p.Max {
@@ -65,10 +65,10 @@ func TestAdoptedPastLimits(t *testing.T) {
 		if s := b.Status(); s.Rings != 2 || len(s.Problems) != min(want, 1) {
 			t.Errorf("%+v: %+v", limits, s)
 		}
-		if err := b.EnsureRing(spec("a")); err != nil {
+		if _, _, err := b.Reconcile([]wire.RingSpec{spec("a")}); err != nil {
 			t.Error(err)
 		}
-		if _, err := b.CreateRing(spec("c")); !errors.Is(err, wire.ErrLimitExceeded) {
+		if _, err := b.CreateRing(spec("c"), 0); !errors.Is(err, wire.ErrLimitExceeded) {
 			t.Error(err)
 		}
 		if err := b.Close(); err != nil {
@@ -92,7 +92,7 @@ func TestTmpfsFull(t *testing.T) {
 	free := freeBytes(dir)
 	big := spec("big")
 	big.Capacity = 1 << 20
-	_, err := b.CreateRing(big)
+	_, err := b.CreateRing(big, 0)
 	var e *wire.Error
 	var p wire.NoSpaceParameters
 	if !errors.As(err, &e) || e.Name != wire.ErrNoSpace || e.Decode(&p) != nil {

@@ -16,8 +16,9 @@ const (
 	metaName     = "meta.json"
 	metaTempName = "meta.json.new" // written first, renamed over metaName
 	metaFormat   = 1
-	// metaBytesMax holds three Allow lists at their limits, written with indents.
-	metaBytesMax = 2 << 20
+	// metaBytesMax holds three Allow lists at their limits, written with indents
+	// and every byte of a name as \u0000.
+	metaBytesMax = 4 << 20
 )
 
 type meta struct {

@@ -29,7 +29,7 @@ func TestForeignThingsAreLeftAlone(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, "folder", "inside")); err != nil {
 		t.Error(err)
 	}
-	if _, err := b.CreateRing(spec("folder")); !errors.Is(err, wire.ErrRingExists) {
+	if _, err := b.CreateRing(spec("folder"), 0); !errors.Is(err, wire.ErrRingExists) {
 		t.Error(err)
 	}
 }

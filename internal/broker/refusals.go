@@ -29,10 +29,6 @@ func invalidKey(ring, key, got, expected string) error {
 	return wire.InvalidRing(key, "ring %s: %s is %s: expected %s", ring, key, got, expected)
 }
 
-func refuseNotYet(ring, feature, instead string) error {
-	return wire.NotYet(feature, "ring %s: %s is not served yet by this brokerd: use %s", ring, feature, instead)
-}
-
 func refuseUnknownRing(name string) error {
 	if !wire.ValidName(name) {
 		return wire.RingNotFound(name, "there is no ring %s, and none can have that name: names are 1 to %d of [a-zA-Z0-9._-], the first a letter or digit",
@@ -58,6 +54,11 @@ func refuseLimit(limit string, used, wanted, most uint64, unit string) error {
 		limit, used, unit, wanted, most, limit)
 }
 
+func refuseQuota(limit string, uid uint32, used, wanted, most uint64, unit string) error {
+	return wire.LimitExceeded(limit, used, wanted, most, "%s: uid %d has %d %s, %d more wanted, at most %d allowed for each user: free some of them, or raise %s in the configuration",
+		limit, uid, used, unit, wanted, most, limit)
+}
+
 func refuseNoSpace(dir string, wanted, free uint64, quarantined int) error {
 	more := ""
 	if quarantined > 0 {
@@ -76,21 +77,52 @@ func refuseCorrupt(name string, cause error) error {
 }
 
 func refuseProducer(name string, a *attachment) error {
-	return wire.ProducerPresent(name, a.record.PID, "ring %s has its one producer, %s of pid %d (%s): end that process, or let it detach",
-		name, a.id, a.record.PID, a.hold.state())
+	pid := a.record.PID
+	if a.hold != holdZombie {
+		return wire.ProducerPresent(name, pid, "ring %s has its one producer, %s of pid %d (%s): end that process, or let it detach",
+			name, a.id, pid, a.hold.state())
+	}
+	why := a.ended
+	if why == "" {
+		why = "by an earlier brokerd"
+	}
+	return wire.ProducerPresent(name, pid, "ring %s: its one producer, %s, was ended (%s), but pid %d lives and can still write to the ring: pid %d must exit first",
+		name, a.id, why, pid, pid)
+}
+
+func refuseProducerSlots(r *ring, most int) error {
+	return wire.SlotsExhausted(r.info.Name, wire.RoleProducer, most,
+		"ring %s has no producer slot left: of %d, %d are held by processes that live: end some of them, or let them detach",
+		r.info.Name, most, len(r.holders(wire.RoleProducer)))
 }
 
 func refuseSlots(r *ring, uid uint32) error {
 	most := r.info.ConsumersMax
-	held := 0
-	for ref := range r.held {
-		if ref.role == wire.RoleConsumer {
-			held++
+	living, cursors := 0, 0
+	for _, a := range r.holders(wire.RoleConsumer) {
+		if a.hold == holdResumable {
+			cursors++
+		} else {
+			living++
 		}
 	}
+	kept := ""
+	if cursors > 0 {
+		kept = fmt.Sprintf(", %d are kept for readers to resume", cursors)
+	}
 	return wire.SlotsExhausted(r.info.Name, wire.RoleConsumer, most,
-		"ring %s has no consumer slot left for uid %d: of %d, %d are held by living processes and %d are bound to other users: end readers, or create the ring again with a larger consumers_max (at most %d)",
-		r.info.Name, uid, most, held, most-held, shmring.ConsumersMax)
+		"ring %s has no consumer slot left for uid %d: of %d, %d are held by living processes%s and %d are bound to other users: end readers, or create the ring again with a larger consumers_max (at most %d)",
+		r.info.Name, uid, most, living, kept, most-living-cursors, shmring.ConsumersMax)
+}
+
+func refuseCursorInUse(ring string, a *attachment) error {
+	return wire.CursorInUse(a.record.Name, a.record.PID, "ring %s: the cursor %s cannot be resumed, pid %d still reads with it (%s, %s): end that process, or let it detach",
+		ring, a.record.Name, a.record.PID, a.id, a.hold.state())
+}
+
+func refuseCursorOf(ring string, a *attachment, uid uint32) error {
+	return wire.AccessDenied("resume", "ring %s: the cursor %s (%s) belongs to uid %d, and you are uid %d: only the same user can resume it; take another name",
+		ring, a.record.Name, a.id, a.record.UID, uid)
 }
 
 func refuseAttachment(id string) error {

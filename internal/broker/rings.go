@@ -1,74 +1,32 @@
 package broker
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
 
 	"brokerd/internal/shmring"
 	"brokerd/internal/wire"
 )
 
-// CreateRing makes a ring. Refusals are *wire.Error: InvalidRing, NotYet,
-// RingExists, LimitExceeded, NoSpace.
-func (b *Broker) CreateRing(spec wire.RingSpec) (wire.Ring, error) {
+// CreateRing makes a ring, whose memory counts against the quota of owner, a uid.
+// Refusals are *wire.Error: InvalidRing, RingExists, LimitExceeded, NoSpace.
+func (b *Broker) CreateRing(spec wire.RingSpec, owner uint32) (wire.Ring, error) {
 	info, err := normalize(spec)
 	if err != nil {
 		return wire.Ring{}, err
 	}
+	info.Owner = owner
 	return b.create(info, false)
-}
-
-// EnsureRing makes the ring of a configuration, or keeps the one that was
-// adopted under its name: policy, demote_after and allow become what the
-// configuration says (for attachments to come), other differences a line of
-// Status().Problems. Refusals are those of CreateRing.
-func (b *Broker) EnsureRing(spec wire.RingSpec) error {
-	info, err := normalize(spec)
-	if err != nil {
-		return err
-	}
-	b.mu.Lock()
-	r, err := b.ringNamed(info.Name)
-	if err == nil {
-		err = b.update(r, info)
-		b.unlock()
-		return err
-	}
-	b.unlock()
-	if errors.Is(err, wire.ErrRingNotFound) {
-		_, err = b.create(info, true)
-	}
-	return err
-}
-
-// update takes the live keys over.
-func (b *Broker) update(r *ring, want wire.Ring) error {
-	next := r.info
-	next.Policy, next.DemoteAfterNS, next.Allow = want.Policy, want.DemoteAfterNS, want.Allow
-	if !reflect.DeepEqual(next, r.info) {
-		if err := writeMeta(r.dir, next); err != nil {
-			return fmt.Errorf("update ring %s: %w", r.info.Name, err)
-		}
-		r.info = next
-		b.raise(Event{Kind: EventUpdated, Ring: r.info.Name})
-	}
-	r.managed = true
-	r.drift = drift(r.info, want)
-	return nil
 }
 
 // create reserves the name and the memory under the lock and builds the ring
 // without it: to reserve gigabytes takes a while.
 func (b *Broker) create(info wire.Ring, managed bool) (wire.Ring, error) {
-	info.MemoryBytes = memoryBytes(info)
 	b.mu.Lock()
-	err := b.admit(info)
+	err := b.admitRing(info, b.use())
 	if err == nil {
-		b.pending[info.Name] = info.MemoryBytes
+		b.pending[info.Name] = reservation{info.MemoryBytes, info.Owner}
 		now := b.now()
 		info.CreatedNS = now.UnixNano()
 		info.Epoch = b.nextEpoch(uint64(now.UnixMicro()))
@@ -97,40 +55,6 @@ func (b *Broker) create(info wire.Ring, managed bool) (wire.Ring, error) {
 	b.rings[info.Name] = r
 	b.raise(Event{Kind: EventCreated, Ring: info.Name, Detail: fmt.Sprintf("%d bytes", info.MemoryBytes)})
 	return r.describe(), nil
-}
-
-// admit says whether a ring of that name and size may be made.
-func (b *Broker) admit(info wire.Ring) error {
-	if b.closed {
-		return ErrClosed
-	}
-	_, building := b.pending[info.Name]
-	if _, ok := b.rings[info.Name]; ok || building {
-		return refuseExists(info.Name)
-	}
-	path := filepath.Join(b.dir, info.Name)
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		return refuseInTheWay(info.Name, path)
-	}
-	if n := len(b.rings) + len(b.pending); n >= b.limits.Rings {
-		return refuseLimit("limits.rings", uint64(n), 1, uint64(b.limits.Rings), "rings")
-	}
-	if used := b.memoryUsed(); used > b.limits.MemoryBytes || info.MemoryBytes > b.limits.MemoryBytes-used {
-		return refuseLimit("limits.memory", used, info.MemoryBytes, b.limits.MemoryBytes, "bytes")
-	}
-	return nil
-}
-
-// memoryUsed sums the rings that exist and those being built or deleted.
-func (b *Broker) memoryUsed() uint64 {
-	var sum uint64
-	for _, r := range b.rings {
-		sum += r.info.MemoryBytes
-	}
-	for _, bytes := range b.pending {
-		sum += bytes
-	}
-	return sum
 }
 
 // nextEpoch is the time in microseconds, made to grow: it fits the 53 bits that
@@ -195,7 +119,7 @@ func (b *Broker) takeOut(r *ring) (grave string, err error) {
 		b.raise(Event{Kind: EventFailed, Ring: name, Detail: "close the ring", Err: err})
 	}
 	delete(b.rings, name)
-	b.pending[grave] = r.info.MemoryBytes
+	b.pending[grave] = reservation{r.info.MemoryBytes, r.info.Owner}
 	b.raise(Event{Kind: EventRemoved, Ring: name})
 	return grave, nil
 }

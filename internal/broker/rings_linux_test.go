@@ -32,7 +32,7 @@ func TestCreateListDescribeRemove(t *testing.T) {
 	if created.Epoch == 0 || created.CreatedNS == 0 || created.Managed || rings[0].Epoch == created.Epoch {
 		t.Errorf("created: %+v", created)
 	}
-	if _, err := b.CreateRing(spec("a")); !errors.Is(err, wire.ErrRingExists) {
+	if _, err := b.CreateRing(spec("a"), 0); !errors.Is(err, wire.ErrRingExists) {
 		t.Errorf("created twice: %v", err)
 	}
 	d, err := b.DescribeRing("b")
@@ -145,7 +145,7 @@ func TestNameInTheWay(t *testing.T) {
 	if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := b.CreateRing(spec("md"))
+	_, err := b.CreateRing(spec("md"), 0)
 	if !errors.Is(err, wire.ErrRingExists) || !strings.Contains(err.Error(), path+" is in the way") {
 		t.Errorf("%v", err)
 	}
@@ -161,7 +161,7 @@ func TestCreateAtOnce(t *testing.T) {
 	worked, exists := 0, 0
 	for range 8 {
 		wg.Go(func() {
-			_, err := b.CreateRing(spec("md"))
+			_, err := b.CreateRing(spec("md"), 0)
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
@@ -177,59 +177,6 @@ func TestCreateAtOnce(t *testing.T) {
 	wg.Wait()
 	if worked != 1 || exists != 7 {
 		t.Errorf("%d created it, %d were told that it exists", worked, exists)
-	}
-}
-
-func TestEnsureRing(t *testing.T) {
-	dir := tmpfsDir(t)
-	b, events := open(t, dir, generous)
-	want := spec("md")
-	for range 2 {
-		if err := b.EnsureRing(want); err != nil {
-			t.Fatal(err)
-		}
-	}
-	first := b.Rings()[0]
-	if !first.Managed || events.count(EventUpdated) != 0 {
-		t.Errorf("%+v, %d updates", first, events.count(EventUpdated))
-	}
-
-	want.Policy, want.DemoteAfterNS = wire.PolicySkip, new(int64(5e6))
-	want.Allow = &wire.Allow{Consume: &wire.Principals{Groups: []string{"trading"}}}
-	if err := b.EnsureRing(want); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.Close(); err != nil {
-		t.Fatal(err)
-	}
-	b, events = open(t, dir, generous)
-	got := b.Rings()[0]
-	if got.Managed || got.Policy != wire.PolicySkip || got.DemoteAfterNS != 5e6 || got.Allow.Consume.Groups[0] != "trading" || got.Epoch != first.Epoch {
-		t.Errorf("after a restart: %+v", got)
-	}
-	if p := b.Status().Problems; len(p) != 0 {
-		t.Errorf("problems: %q", p)
-	}
-
-	if err := b.EnsureRing(want); err != nil || events.count(EventUpdated) != 0 {
-		t.Errorf("%v, %d updates of nothing", err, events.count(EventUpdated))
-	}
-
-	want.Capacity, want.ConsumersMax, want.Timestamps = 128<<10, new(9), new(false)
-	if err := b.EnsureRing(want); err != nil {
-		t.Fatal(err)
-	}
-	kept := b.Rings()[0]
-	if kept.Capacity != 64<<10 || kept.ConsumersMax != 4 || !kept.Managed || kept.Epoch != first.Epoch {
-		t.Errorf("drifted: %+v", kept)
-	}
-	p := b.Status().Problems
-	if len(p) != 1 || !strings.Contains(p[0], "capacity is 65536 and not 131072") || !strings.Contains(p[0], "consumers_max is 4 and not 9") ||
-		!strings.Contains(p[0], "timestamps is true and not false") || strings.Contains(p[0], "checksum") {
-		t.Errorf("problems: %q", p)
-	}
-	if err := b.EnsureRing(wire.RingSpec{Name: "md"}); !errors.Is(err, wire.ErrInvalidRing) {
-		t.Errorf("a bad spec: %v", err)
 	}
 }
 

@@ -18,21 +18,32 @@ func (b *Broker) slotFor(r *ring, q AttachRequest) (slotRef, error) {
 		return ref, nil
 	}
 	for _, a := range r.ordered() {
-		if r.held[a.ref] == a && a.proc.handle.Exited() {
+		if r.held[a.ref] == a && a.proc != nil && a.proc.handle.Exited() {
 			b.bury(a.proc)
 		}
 	}
 	return choose(q)
 }
 
-// producerSlot is slot 0: free, or a zombie of the same process.
+// producerSlot is the first that is free. Where there is but one, a zombie of the
+// same process will do; among many it would not, for it may have a claim open
+// that lending the slot again would wipe out.
 func (r *ring) producerSlot(q AttachRequest) (slotRef, error) {
-	ref := slotRef{wire.RoleProducer, 0}
-	a := r.held[ref]
-	if a == nil || a.hold == holdZombie && a.proc.id == q.Process.ID() {
-		return ref, nil
+	most := r.slotsOf(wire.RoleProducer)
+	for slot := range most {
+		ref := slotRef{wire.RoleProducer, slot}
+		if r.slots.get(ref).Generation == math.MaxUint32 { // used up
+			continue
+		}
+		a := r.held[ref]
+		if a == nil || most == 1 && a.hold == holdZombie && a.isOf(q.Process) {
+			return ref, nil
+		}
 	}
-	return ref, refuseProducer(r.info.Name, a)
+	if a := r.held[slotRef{wire.RoleProducer, 0}]; most == 1 && a != nil {
+		return slotRef{}, refuseProducer(r.info.Name, a)
+	}
+	return slotRef{}, refuseProducerSlots(r, most)
 }
 
 // consumerSlot prefers a zombie of the same process and user (the one with its
@@ -53,7 +64,7 @@ func (r *ring) consumerSlot(q AttachRequest) (slotRef, error) {
 		case rec.UID != q.UID:
 		case a == nil:
 			rank = usedBefore
-		case a.hold == holdZombie && a.proc.id == q.Process.ID():
+		case a.hold == holdZombie && a.isOf(q.Process):
 			rank = zombie
 			if q.In.Token != "" && a.record.Token == q.In.Token {
 				rank = tokenFits

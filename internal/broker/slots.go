@@ -32,9 +32,10 @@ const (
 type slotState string
 
 const (
-	slotFree     slotState = "free"
-	slotAttached slotState = "attached" // the ring honours it
-	slotZombie   slotState = "zombie"   // it does not, or not surely yet, but the process has the pages
+	slotFree      slotState = "free"
+	slotAttached  slotState = "attached"  // the ring honours it
+	slotZombie    slotState = "zombie"    // it does not, or not surely yet, but the process has the pages
+	slotResumable slotState = "resumable" // the ring honours it, the process is gone or has finished with it
 )
 
 // slotRecord is one record. The zero value is a slot nobody has had yet.
@@ -52,6 +53,9 @@ type slotRecord struct {
 	Policy     wire.Policy       `json:"policy,omitempty"` // consumers
 	Wait       wire.WaitStrategy `json:"wait_strategy,omitempty"`
 	SinceNanos int64             `json:"since_ns"`
+	UntilNanos int64             `json:"until_ns,omitempty"` // when the ring stops honouring it, 0 for never
+	Keeps      bool              `json:"keeps,omitempty"`    // it leaves a cursor when it ends
+	Resumed    bool              `json:"resumed,omitempty"`  // it began with a cursor
 }
 
 // freed is what stays of a record when its slot is free.
@@ -177,7 +181,7 @@ func decodeSlot(data []byte) (slotRecord, error) {
 		return slotRecord{}, fmt.Errorf("%w: %w", errSlots, err)
 	}
 	switch r.State {
-	case slotFree, slotAttached, slotZombie:
+	case slotFree, slotAttached, slotZombie, slotResumable:
 	default:
 		return slotRecord{}, fmt.Errorf("%w: state %q", errSlots, r.State)
 	}
@@ -186,6 +190,9 @@ func decodeSlot(data []byte) (slotRecord, error) {
 	}
 	if r.State != slotFree && (r.PID <= 0 || r.Start == 0) {
 		return slotRecord{}, fmt.Errorf("%w: %s by pid %d, start %d", errSlots, r.State, r.PID, r.Start)
+	}
+	if r.State == slotResumable && (r.Name == "" || r.UntilNanos == 0 || r.Role == wire.RoleProducer) {
+		return slotRecord{}, fmt.Errorf("%w: %s, name %q, until %d, a %s's", errSlots, r.State, r.Name, r.UntilNanos, r.Role)
 	}
 	return r, nil
 }

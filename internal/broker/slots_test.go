@@ -16,10 +16,11 @@ import (
 // largest is a record in which every field is as long as it can be.
 func largest() slotRecord {
 	return slotRecord{
-		State: slotAttached, Role: wire.RoleConsumer, Generation: math.MaxUint32, UID: math.MaxUint32,
+		State: slotResumable, Role: wire.RoleConsumer, Generation: math.MaxUint32, UID: math.MaxUint32,
 		PID: math.MaxInt32, Start: math.MaxUint64,
 		Name: strings.Repeat("n", wire.NameBytesMax), Token: strings.Repeat("t", wire.NameBytesMax),
 		Policy: wire.PolicyDemote, Wait: wire.WaitYield, SinceNanos: math.MinInt64,
+		UntilNanos: math.MinInt64, Keeps: true, Resumed: true,
 	}
 }
 
@@ -53,12 +54,18 @@ func TestDecodeSlotRefuses(t *testing.T) {
 		"no process":    `{"state":"attached","generation":1,"pid":0,"start":1}`,
 		"no start":      `{"state":"zombie","generation":1,"pid":1,"start":0}`,
 		"negative":      `{"state":"free","generation":-1}`,
+		"no deadline":   `{"state":"resumable","role":"consumer","generation":1,"pid":1,"start":1,"name":"n"}`,
+		"no name":       `{"state":"resumable","role":"consumer","generation":1,"pid":1,"start":1,"until_ns":1}`,
+		"no reader":     `{"state":"resumable","role":"producer","generation":1,"pid":1,"start":1,"name":"n","until_ns":1}`,
 		"hole":          "{\"state\":\"free\",\x00\"generation\":1}",
 		"text after it": "{\"state\":\"free\",\"generation\":1}\x00\x00x",
 	} {
 		if _, err := decodeSlot([]byte(text)); !errors.Is(err, errSlots) {
 			t.Errorf("%s: %v", what, err)
 		}
+	}
+	if r, err := decodeSlot([]byte(`{"state":"resumable","role":"consumer","generation":1,"pid":1,"start":1,"name":"n","until_ns":1}`)); err != nil {
+		t.Errorf("a cursor: %+v, %v", r, err)
 	}
 	if r, err := decodeSlot(make([]byte, slotBytes)); err != nil || r != (slotRecord{}) {
 		t.Errorf("never used: %+v, %v", r, err)
@@ -79,7 +86,11 @@ func TestSlotTable(t *testing.T) {
 		if refOf(ref.index()) != ref {
 			t.Errorf("%v is index %d, which is %v", ref, ref.index(), refOf(ref.index()))
 		}
-		if err := table.put(ref, largest()); err != nil {
+		rec := largest()
+		if ref.role == wire.RoleProducer {
+			rec.State = slotAttached
+		}
+		if err := table.put(ref, rec); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -93,7 +104,7 @@ func TestSlotTable(t *testing.T) {
 	}
 
 	wrong := largest()
-	wrong.Role = wire.RoleProducer
+	wrong.Role, wrong.State = wire.RoleProducer, slotAttached
 	data, err := encodeSlot(wrong)
 	if err != nil {
 		t.Fatal(err)
@@ -142,7 +153,7 @@ func FuzzDecodeMeta(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	info.Epoch, info.MemoryBytes = 1, memoryBytes(info)
+	info.Epoch = 1
 	if err := writeMeta(dir, info); err != nil {
 		f.Fatal(err)
 	}
@@ -160,4 +171,34 @@ func FuzzDecodeMeta(f *testing.F) {
 			t.Errorf("accepted %+v", r)
 		}
 	})
+}
+
+// A ring whose rights are as long as they can be is described in what readMeta
+// accepts.
+func TestLargestDescription(t *testing.T) {
+	names := func() *wire.Principals {
+		list := make([]string, principalsMax)
+		for i := range list {
+			list[i] = strings.Repeat("\x01", principalBytesMax)
+		}
+		return &wire.Principals{Users: list, Groups: list}
+	}
+	info, err := normalize(wire.RingSpec{Name: "md", Capacity: 1 << 20, Allow: &wire.Allow{Produce: names(), Consume: names(), Gate: names()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	info.Epoch = 1
+	dir := t.TempDir()
+	if err := writeMeta(dir, info); err != nil {
+		t.Fatal(err)
+	}
+	if back, err := readMeta(dir, "md"); err != nil || !reflect.DeepEqual(back, info) {
+		t.Errorf("not read back: %v", err)
+	}
+	if err := os.Truncate(filepath.Join(dir, metaName), metaBytesMax+1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readMeta(dir, "md"); !errors.Is(err, errMeta) || !strings.Contains(err.Error(), "at most") {
+		t.Errorf("past the limit: %v", err)
+	}
 }

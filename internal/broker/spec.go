@@ -16,12 +16,23 @@ const (
 	demoteAfterDefault  = time.Second
 	demoteAfterMin      = time.Millisecond
 	demoteAfterMax      = time.Hour
+	resumeForMax        = 24 * time.Hour
 	principalsMax       = 256 // users, and groups, in one list of allow
-	principalBytesMax   = 128
+	principalBytesMax   = 256
 )
 
+// Plan is the memory in bytes that a ring takes, counted against
+// Limits.MemoryBytes. Error: wire.ErrInvalidRing, as CreateRing would give it.
+func Plan(spec wire.RingSpec) (uint64, error) {
+	info, err := normalize(spec)
+	if err != nil {
+		return 0, err
+	}
+	return info.MemoryBytes, nil
+}
+
 // normalize fills in the defaults of a spec and checks every key. The result
-// has no epoch, time of creation or memory yet.
+// has no epoch, time of creation or owner yet.
 func normalize(s wire.RingSpec) (wire.Ring, error) {
 	r := wire.Ring{
 		Name:          s.Name,
@@ -33,6 +44,7 @@ func normalize(s wire.RingSpec) (wire.Ring, error) {
 		Checksum:      s.Checksum,
 		Policy:        wire.PolicyDemote,
 		DemoteAfterNS: valueOr(s.DemoteAfterNS, int64(demoteAfterDefault)),
+		ResumeForNS:   valueOr(s.ResumeForNS, 0),
 		Allow:         copyAllow(valueOr(s.Allow, wire.Allow{})),
 	}
 	if s.Producers != "" {
@@ -41,10 +53,15 @@ func normalize(s wire.RingSpec) (wire.Ring, error) {
 	if s.Policy != "" {
 		r.Policy = s.Policy
 	}
-	if err := checkRing(r); err != nil {
+	err := checkRing(r)
+	if err == nil {
+		err = checkSomebody(r)
+	}
+	if err != nil {
 		return wire.Ring{}, err
 	}
-	return r, notYet(r)
+	r.MemoryBytes = memoryBytes(r)
+	return r, nil
 }
 
 func valueOr[T any](p *T, otherwise T) T {
@@ -94,24 +111,42 @@ func checkRing(r wire.Ring) error {
 		return invalidKey(r.Name, "demote_after_ns", fmt.Sprintf("%d (%s)", r.DemoteAfterNS, d),
 			fmt.Sprintf("%d to %d nanoseconds (1ms to 1h)", int64(demoteAfterMin), int64(demoteAfterMax)))
 	}
-	return checkAllow(r)
-}
-
-func checkAllow(r wire.Ring) error {
-	for _, p := range []struct {
-		key  string
-		list *wire.Principals
-	}{
-		{"allow.produce", r.Allow.Produce}, {"allow.consume", r.Allow.Consume}, {"allow.gate", r.Allow.Gate},
-	} {
-		if p.list == nil {
-			continue
-		}
+	if d := time.Duration(r.ResumeForNS); d < 0 || d > resumeForMax {
+		return invalidKey(r.Name, "resume_for_ns", fmt.Sprintf("%d (%s)", r.ResumeForNS, d),
+			fmt.Sprintf("0 to %d nanoseconds (24h)", int64(resumeForMax)))
+	}
+	for _, p := range rights(r.Allow) {
 		if err := checkPrincipals(r.Name, p.key+".users", p.list.Users); err != nil {
 			return err
 		}
 		if err := checkPrincipals(r.Name, p.key+".groups", p.list.Groups); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// rightList is one key of allow that is given.
+type rightList struct {
+	key  string
+	list *wire.Principals
+}
+
+func rights(a wire.Allow) (given []rightList) {
+	for _, p := range []rightList{{"allow.produce", a.Produce}, {"allow.consume", a.Consume}, {"allow.gate", a.Gate}} {
+		if p.list != nil {
+			given = append(given, p)
+		}
+	}
+	return given
+}
+
+// checkSomebody refuses a right that names nobody, as the configuration does. It
+// is not among the checks of a ring that exists: earlier daemons let it pass.
+func checkSomebody(r wire.Ring) error {
+	for _, p := range rights(r.Allow) {
+		if len(p.list.Users)+len(p.list.Groups) == 0 {
+			return invalidKey(r.Name, p.key, "a list of nobody", "users or groups (leave it out for the daemon's user and root only)")
 		}
 	}
 	return nil
@@ -125,19 +160,6 @@ func checkPrincipals(ring, key string, names []string) error {
 		if n == "" || len(n) > principalBytesMax {
 			return invalidKey(ring, key, quoted(n), fmt.Sprintf("names or numbers of 1 to %d bytes", principalBytesMax))
 		}
-	}
-	return nil
-}
-
-// notYet refuses, by name, what the formats have room for but nobody serves.
-func notYet(r wire.Ring) error {
-	switch {
-	case r.Producers == wire.ProducersMany:
-		return refuseNotYet(r.Name, "producers: many", "producers: one")
-	case r.Checksum:
-		return refuseNotYet(r.Name, "checksum: true", "checksum: false")
-	case r.Policy == wire.PolicyLatest:
-		return refuseNotYet(r.Name, "policy: latest", "policy: skip")
 	}
 	return nil
 }
@@ -159,25 +181,3 @@ func geometry(r wire.Ring) shmring.Config {
 // those of shmring and the slot table. meta.json, a few KiB of text, is not
 // counted.
 func memoryBytes(r wire.Ring) uint64 { return geometry(r).MemoryBytes() + slotsFileBytes }
-
-// drift names what a ring has otherwise than the configuration asks, "" when
-// nothing: geometry cannot change under the processes that have it mapped.
-func drift(have, want wire.Ring) string {
-	text := ""
-	note := func(key string, have, want any) {
-		if have != want {
-			text += fmt.Sprintf(", %s is %v and not %v", key, have, want)
-		}
-	}
-	note("capacity", have.Capacity, want.Capacity)
-	note("record_max", have.RecordMax, want.RecordMax)
-	note("producers", have.Producers, want.Producers)
-	note("consumers_max", have.ConsumersMax, want.ConsumersMax)
-	note("timestamps", have.Timestamps, want.Timestamps)
-	note("checksum", have.Checksum, want.Checksum)
-	if text == "" {
-		return ""
-	}
-	return fmt.Sprintf("ring %s keeps what it was created with%s; to change it remove the ring (brokerctl ring rm %s) and restart brokerd",
-		have.Name, text, have.Name)
-}

@@ -103,32 +103,31 @@ func (b *Broker) measureOne(a *attachment) wire.Attachment {
 	return b.measured(a, b.readStats(a.ring))
 }
 
+// measured reads the figures of an attachment that the ring honours; any other
+// keeps those that were read last.
 func (b *Broker) measured(a *attachment, ring shmring.Stats) wire.Attachment {
+	switch {
+	case a.ring.retired != nil || a.hold == holdZombie:
+	case a.ref.role == wire.RoleProducer:
+		a.last.Position, a.last.Sequence = ring.Position, ring.Sequence
+	default:
+		b.lookAtReader(a)
+	}
 	out := a.describe()
-	if a.ring.retired != nil || a.hold == holdZombie {
-		return out
-	}
-	if a.ref.role == wire.RoleProducer {
-		out.Position, out.Sequence = ring.Position, ring.Sequence
-		return out
-	}
-	stats, ok := b.lookAtReader(a)
-	if !ok {
-		return a.describe() // it is a zombie now
-	}
-	out.Position = stats.Position
-	out.Sequence = stats.Sequence
-	out.LagBytes = stats.LagBytes
-	out.MissedRecords = stats.MissedRecords
-	out.MissedBytes = stats.MissedBytes
-	out.GapRecords = stats.GapRecords
-	out.Demoted = stats.Demoted
+	out.Position = a.last.Position
+	out.Sequence = a.last.Sequence
+	out.LagBytes = a.last.LagBytes
+	out.MissedRecords = a.last.MissedRecords
+	out.MissedBytes = a.last.MissedBytes
+	out.GapRecords = a.last.GapRecords
+	out.ChecksumErrors = a.last.ChecksumErrors
+	out.Demoted = a.last.Demoted
 	return out
 }
 
 // describe is an attachment without figures.
 func (a *attachment) describe() wire.Attachment {
-	return wire.Attachment{
+	out := wire.Attachment{
 		ID:           a.id,
 		Ring:         a.ring.info.Name,
 		Epoch:        a.ring.info.Epoch,
@@ -143,4 +142,11 @@ func (a *attachment) describe() wire.Attachment {
 		WaitStrategy: a.record.Wait,
 		SinceNS:      a.record.SinceNanos,
 	}
+	switch a.hold {
+	case holdResumable:
+		out.ResumeUntilNS = a.until.UnixNano()
+	case holdZombie:
+		out.EndedReason = a.ended
+	}
+	return out
 }

@@ -41,7 +41,7 @@ func (b *Broker) watch(ctx context.Context, p *proc) {
 	}
 }
 
-// bury takes back everything that a dead process held.
+// bury ends everything that a dead process held.
 func (b *Broker) bury(p *proc) {
 	var held []*attachment
 	for _, a := range b.attachments {
@@ -50,14 +50,15 @@ func (b *Broker) bury(p *proc) {
 		}
 	}
 	for _, a := range held {
-		b.repair(a)
-		b.failed(a, "free the slot of a dead process", b.free(a, Event{Kind: EventDied, Detail: fmt.Sprintf("pid %d", p.id.PID)}))
+		b.repair(a, true)
+		b.failed(a, "free the slot of a dead process", b.finish(a, Event{Kind: EventDied, Detail: fmt.Sprintf("pid %d", p.id.PID)}))
 	}
 }
 
-// repair puts a ring right whose producer died: what it had claimed and not
-// committed becomes a gap.
-func (b *Broker) repair(a *attachment) {
+// repair puts a ring right whose producer died or has finished: what it had
+// claimed and not committed becomes a gap. Only one that died is sure to be
+// counted, an orderly one leaves nothing as a rule.
+func (b *Broker) repair(a *attachment, died bool) {
 	if a.ref.role != wire.RoleProducer || a.ring.retired != nil {
 		return
 	}
@@ -66,12 +67,16 @@ func (b *Broker) repair(a *attachment) {
 		b.failed(a, "repair", b.judge(a.ring, err))
 		return
 	}
+	if !died && gaps == 0 {
+		return
+	}
 	b.repairs++
 	b.raise(Event{Kind: EventRepaired, Ring: a.ring.info.Name, ID: a.id, Detail: fmt.Sprintf("%d records became a gap", gaps)})
 }
 
 // sweep looks at every ring that somebody uses: garbage retires it, a reader
-// newly demoted is told of. It also buries the dead that have no watcher.
+// newly demoted is told of, what is past its deadline ends. It also buries the
+// dead that have no watcher.
 func (b *Broker) sweep() {
 	b.mu.Lock()
 	defer b.unlock()
@@ -81,6 +86,7 @@ func (b *Broker) sweep() {
 		}
 	}
 	for _, r := range b.rings {
+		b.expire(r)
 		if r.retired != nil || len(r.held) == 0 {
 			continue
 		}
@@ -96,24 +102,32 @@ func (b *Broker) sweep() {
 	}
 }
 
-// lookAtReader notices a demotion, and a reader whose page is gone: it can
-// truncate its own page, which is its own loss and nobody else's. ok is false
-// when there are no figures.
-func (b *Broker) lookAtReader(a *attachment) (stats shmring.ConsumerStats, ok bool) {
+// lookAtReader reads the figures of a reader that the ring honours. It notices a
+// demotion, and a reader whose page is gone: it can truncate its own page, which
+// is its own loss and nobody else's.
+func (b *Broker) lookAtReader(a *attachment) {
 	stats, err := a.ring.mem.ConsumerStats(a.ref.slot)
 	if err != nil {
 		err = b.judge(a.ring, err)
 		b.failed(a, "read its cursor page", err)
 		if isReaderFault(err) {
-			b.failed(a, "evict it", b.toZombie(a))
+			b.failed(a, "evict it", b.pageLost(a))
 		}
-		return shmring.ConsumerStats{}, false
+		return
 	}
-	if stats.Demoted && !a.demoted {
+	if stats.Demoted && !a.last.Demoted {
 		b.raise(Event{Kind: EventDemoted, Ring: a.ring.info.Name, ID: a.id, Detail: a.record.Name})
 	}
-	a.demoted = stats.Demoted
-	return stats, true
+	a.last = stats
+}
+
+// pageLost ends a reader whose cursor page faults.
+func (b *Broker) pageLost(a *attachment) error {
+	if a.hold == holdResumable {
+		return b.free(a, Event{Kind: EventExpired, Detail: "its page was truncated"})
+	}
+	a.ended = "its cursor page was truncated"
+	return b.toZombie(a)
 }
 
 // isReaderFault says that judge found the ring sound, so that what faulted is
@@ -125,7 +139,11 @@ func isReaderFault(err error) bool { return errors.Is(err, shmring.ErrFault) }
 // one reader, which that reader can cause, leaves the ring sound and is returned
 // as it is, like every other error.
 func (b *Broker) judge(r *ring, err error) error {
-	if r.retired == nil && (errors.Is(err, shmring.ErrCorrupt) || errors.Is(err, shmring.ErrFault)) {
+	switch {
+	case r.retired != nil:
+	case errors.Is(err, shmring.ErrCorrupt): // only ever said of the ring itself
+		b.retire(r, err)
+	case errors.Is(err, shmring.ErrFault):
 		if _, bad := r.mem.Stats(); bad != nil {
 			b.retire(r, bad)
 		}

@@ -69,6 +69,15 @@ type Limits struct {
 	Rings       int  // rings that exist at a time
 	Attachments int  // attachments that exist at a time
 	Connections int  // control connections open at a time
+	PerUID      PerUID
+}
+
+// PerUID bounds what one user can make the daemon spend; 0 is no quota. Root and
+// the daemon's own user have none.
+type PerUID struct {
+	Memory      Size // bytes, over the rings that the user has created
+	Attachments int
+	Connections int
 }
 
 // Log is the daemon's own log, on stderr.

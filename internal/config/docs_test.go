@@ -14,6 +14,7 @@ import (
 // no other, with the default that the code has.
 func TestReferenceHasEveryKey(t *testing.T) {
 	c := config.Default()
+	c.Limits.PerUID = config.PerUID{Memory: config.MemoryBytesMin, Attachments: 1, Connections: 1}
 	someone := &config.Principals{Users: []string{"a"}}
 	c.Rings[0].Allow = config.Allow{Produce: someone, Consume: someone, Gate: someone}
 	out, err := c.YAML()
@@ -37,7 +38,8 @@ func TestReferenceHasEveryKey(t *testing.T) {
 			rows[strings.Trim(cells[0], "| `")] = cells
 		}
 	}
-	prose := map[string]bool{"dir": true, "control.socket": true, "rings[].name": true, "rings[].record_max": true}
+	prose := map[string]bool{"dir": true, "control.socket": true, "rings[].name": true, "rings[].record_max": true,
+		"limits.per_uid.memory": true, "limits.per_uid.attachments": true, "limits.per_uid.connections": true}
 	for key, value := range keys {
 		cells, ok := rows[key]
 		if !ok {

@@ -56,6 +56,7 @@ limits:
   rings: 4096
   attachments: 65536
   connections: 1
+  per_uid: {memory: 16TiB, attachments: 65536, connections: 65536}
 rings:
 - name: 7
   capacity: 2GiB
@@ -66,12 +67,13 @@ rings:
   checksum: true
   policy: latest
   demote_after: 1h
+  resume_for: 24h
   allow: &who
     produce:
       users: [alice, 1001, "0", 4294967294]
     consume:
       groups: [DESK\traders]
-- {name: a.b_c-D9, capacity: 64KiB, record_max: 1B, demote_after: 1ms, policy: block, allow: *who}
+- {name: a.b_c-D9, capacity: 64KiB, record_max: 1B, demote_after: 1ms, policy: block, resume_for: 0, allow: *who}
 - name: least
 log: {level: debug, format: json}
 `
@@ -89,12 +91,13 @@ func TestParseEveryKey(t *testing.T) {
 		Dir: "/dev/shm/desk",
 		Control: config.Control{Socket: "/run/desk/control.sock", Mode: 0o666,
 			Group: "1001", AdminGroup: "ops team"},
-		Admin:  config.Admin{Listen: "[::1]:0"},
-		Limits: config.Limits{Memory: 64 << 30, Rings: 4096, Attachments: 65536, Connections: 1},
+		Admin: config.Admin{Listen: "[::1]:0"},
+		Limits: config.Limits{Memory: 64 << 30, Rings: 4096, Attachments: 65536, Connections: 1,
+			PerUID: config.PerUID{Memory: 16 << 40, Attachments: 65536, Connections: 65536}},
 		Rings: []config.Ring{
 			{Name: "7", Capacity: 2 << 30, RecordMax: 268435392, Producers: config.ProducersMany,
 				ConsumersMax: 64, Checksum: true, Policy: config.PolicyLatest,
-				DemoteAfter: time.Hour, Allow: allow},
+				DemoteAfter: time.Hour, ResumeFor: 24 * time.Hour, Allow: allow},
 			small, least,
 		},
 		Log: config.Log{Level: config.LevelDebug, Format: config.FormatJSON},
@@ -109,7 +112,7 @@ func TestRingsMayFillTheLimits(t *testing.T) {
 }
 
 func TestYAMLReadsBackEqual(t *testing.T) {
-	for _, text := range []string{"", everyKey, "control: {group: \"0010x\"}", "rings: [{name: \"true\"}, {name: 1e3}]"} {
+	for _, text := range []string{"", everyKey, "limits: {per_uid: {attachments: 1}}", "control: {group: \"0010x\"}", "rings: [{name: \"true\"}, {name: 1e3}]"} {
 		want := mustParse(t, text)
 		out, err := want.YAML()
 		if err != nil {

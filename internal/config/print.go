@@ -33,6 +33,13 @@ type (
 		Rings       int    `yaml:"rings"`
 		Attachments int    `yaml:"attachments"`
 		Connections int    `yaml:"connections"`
+
+		PerUID printedPerUID `yaml:"per_uid,omitempty"`
+	}
+	printedPerUID struct {
+		Memory      string `yaml:"memory,omitempty"`
+		Attachments int    `yaml:"attachments,omitempty"`
+		Connections int    `yaml:"connections,omitempty"`
 	}
 	printedRing struct {
 		Name         string        `yaml:"name"`
@@ -44,6 +51,7 @@ type (
 		Checksum     bool          `yaml:"checksum"`
 		Policy       string        `yaml:"policy"`
 		DemoteAfter  time.Duration `yaml:"demote_after"`
+		ResumeFor    time.Duration `yaml:"resume_for"`
 		Allow        printedAllow  `yaml:"allow,omitempty"`
 	}
 	printedAllow struct {
@@ -57,7 +65,16 @@ type (
 	}
 )
 
-// YAML prints c with every key, defaults included. Parse of the text gives a
+func printPerUID(q PerUID) printedPerUID {
+	p := printedPerUID{Attachments: q.Attachments, Connections: q.Connections}
+	if q.Memory > 0 { // 0 stands for no quota, and would print as 0B
+		p.Memory = q.Memory.String()
+	}
+	return p
+}
+
+// YAML prints c with every key, defaults included; rights and quotas that nobody
+// has given are left out, for want of a word for none. Parse of the text gives a
 // Config equal to c.
 func (c *Config) YAML() ([]byte, error) {
 	p := printedConfig{
@@ -74,6 +91,7 @@ func (c *Config) YAML() ([]byte, error) {
 			Rings:       c.Limits.Rings,
 			Attachments: c.Limits.Attachments,
 			Connections: c.Limits.Connections,
+			PerUID:      printPerUID(c.Limits.PerUID),
 		},
 		Log: printedLog(c.Log),
 	}
@@ -88,6 +106,7 @@ func (c *Config) YAML() ([]byte, error) {
 			Checksum:     r.Checksum,
 			Policy:       r.Policy,
 			DemoteAfter:  r.DemoteAfter,
+			ResumeFor:    r.ResumeFor,
 			Allow:        printedAllow(r.Allow),
 		})
 	}

@@ -17,6 +17,7 @@ const (
 	ConsumersMaxMax  = 64
 	DemoteAfterMin   = time.Millisecond
 	DemoteAfterMax   = time.Hour
+	ResumeForMax     = 24 * time.Hour
 
 	// recordMaxShareDefault and recordMaxShareMin are divisors of the capacity:
 	// the first gives the default record_max, the second what a record and its
@@ -53,6 +54,7 @@ const (
 	wantCapacity    = "a power of two from 64KiB to 2GiB, such as 16MiB"
 	wantRecordMax   = "a size of at least 1B, such as 1MiB"
 	wantDemoteAfter = "a time from 1ms to 1h, such as 500ms"
+	wantResumeFor   = "a time from 0s (cursors end with their reader) to 24h, such as 30s"
 )
 
 // Ring is one ring as an operator describes it.
@@ -66,6 +68,7 @@ type Ring struct {
 	Checksum     bool          // records carry a CRC32C
 	Policy       string        // what a reader gets that asks for none
 	DemoteAfter  time.Duration // how long a demote reader may hold a producer
+	ResumeFor    time.Duration // how long the cursor of a named reader outlives it; 0: it does not
 	Allow        Allow
 }
 
@@ -157,6 +160,9 @@ func checkRing(r Ring) []*KeyError {
 	}
 	if r.DemoteAfter < DemoteAfterMin || r.DemoteAfter > DemoteAfterMax {
 		bad("demote_after", r.DemoteAfter.String(), wantDemoteAfter)
+	}
+	if r.ResumeFor < 0 || r.ResumeFor > ResumeForMax {
+		bad("resume_for", r.ResumeFor.String(), wantResumeFor)
 	}
 	errs = append(errs, r.Allow.Produce.check("allow.produce")...)
 	errs = append(errs, r.Allow.Consume.check("allow.consume")...)

@@ -56,6 +56,9 @@ func TestNormalizeRingLimits(t *testing.T) {
 		{config.Ring{Name: "a", DemoteAfter: time.Hour}, ""},
 		{config.Ring{Name: "a", DemoteAfter: time.Hour + 1}, "demote_after"},
 		{config.Ring{Name: "a", DemoteAfter: -1}, "demote_after"},
+		{config.Ring{Name: "a", ResumeFor: 24 * time.Hour}, ""},
+		{config.Ring{Name: "a", ResumeFor: 24*time.Hour + 1}, "resume_for"},
+		{config.Ring{Name: "a", ResumeFor: -1}, "resume_for"},
 		{config.Ring{Name: "a", Allow: config.Allow{Consume: &config.Principals{}}}, "allow.consume"},
 	} {
 		_, err := config.NormalizeRing(tt.ring)

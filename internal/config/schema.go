@@ -47,15 +47,29 @@ func (d *decoder) admin(a *Admin) decodeFunc {
 }
 
 func (d *decoder) limits(l *Limits) decodeFunc {
-	wantMemory := fmt.Sprintf("a size from %v to %v, such as 1GiB", Size(MemoryBytesMin), Size(MemoryBytesMax))
 	return func(path string, n *yaml.Node) {
 		d.mapping(path, n, []field{
-			{"memory", d.size(&l.Memory, MemoryBytesMin, MemoryBytesMax, wantMemory)},
+			{"memory", d.size(&l.Memory, MemoryBytesMin, MemoryBytesMax, wantMemory())},
 			{"rings", d.count(&l.Rings, 1, RingsMax)},
 			{"attachments", d.count(&l.Attachments, 1, AttachmentsMax)},
 			{"connections", d.count(&l.Connections, 1, ConnectionsMax)},
+			{"per_uid", d.perUID(&l.PerUID)},
 		})
 	}
+}
+
+func (d *decoder) perUID(p *PerUID) decodeFunc {
+	return func(path string, n *yaml.Node) {
+		d.mapping(path, n, []field{
+			{"memory", d.size(&p.Memory, MemoryBytesMin, MemoryBytesMax, wantMemory())},
+			{"attachments", d.count(&p.Attachments, 1, AttachmentsMax)},
+			{"connections", d.count(&p.Connections, 1, ConnectionsMax)},
+		})
+	}
+}
+
+func wantMemory() string {
+	return fmt.Sprintf("a size from %v to %v, such as 1GiB", Size(MemoryBytesMin), Size(MemoryBytesMax))
 }
 
 func (d *decoder) log(l *Log) decodeFunc {
@@ -90,6 +104,7 @@ func (d *decoder) ring(path string, n *yaml.Node) Ring {
 		{"checksum", d.boolean(&r.Checksum)},
 		{"policy", d.word(&r.Policy, policyWords())},
 		{"demote_after", d.duration(&r.DemoteAfter, DemoteAfterMin, DemoteAfterMax, wantDemoteAfter)},
+		{"resume_for", d.duration(&r.ResumeFor, 0, ResumeForMax, wantResumeFor)},
 		{"allow", d.allow(&r.Allow)},
 	})
 	r = fillRing(r)

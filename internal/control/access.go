@@ -6,7 +6,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
+	"brokerd/internal/unixconn"
 	"brokerd/internal/wire"
 )
 
@@ -18,11 +20,22 @@ type subject struct {
 	groups   []uint32 // supplementary
 }
 
+// subjectOf is the peer of a connection as rules see it.
+func subjectOf(peer unixconn.Peer) subject {
+	return subject{pid: peer.PID, uid: peer.UID, gid: peer.GID, groups: peer.Groups}
+}
+
 // access judges what a subject may do. Safe for concurrent use.
 type access struct {
-	owner    uint32 // the daemon's user
-	adminGID int    // -1: no admin group
+	owner    uint32       // the daemon's user
+	adminGID atomic.Int64 // noGroup: no admin group
 	names    *names
+}
+
+func newAccess(owner uint32, adminGID int, names *names) *access {
+	a := &access{owner: owner, names: names}
+	a.adminGID.Store(int64(adminGID))
+	return a
 }
 
 // right is a key under allow of a ring.
@@ -56,7 +69,8 @@ func (a *access) trusted(s subject) bool { return s.uid == 0 || s.uid == a.owner
 
 // admin tells who may create and remove rings and end attachments of others.
 func (a *access) admin(s subject) bool {
-	return a.trusted(s) || a.adminGID >= 0 && s.in(uint32(a.adminGID))
+	gid := a.adminGID.Load()
+	return a.trusted(s) || gid >= 0 && s.in(uint32(gid))
 }
 
 func (s subject) in(gid uint32) bool { return s.gid == gid || slices.Contains(s.groups, gid) }
@@ -136,7 +150,7 @@ func (a *access) number(db database, principal string) (uint32, bool) {
 		return id, true
 	}
 	answer := a.names.recall(nameKey{db, principal})
-	return answer.id, answer.found
+	return answer.id, answer.known
 }
 
 // explain gives the client the words of a refusal: who it is to the daemon,
@@ -167,6 +181,17 @@ func (a *access) explain(s subject, err error, did string) error {
 		d.ring, a.describe(s), lack, rule, d.ring, wayOut)
 }
 
+// lost is the reason for which s must not keep an attachment to ring, "" when
+// it may. It looks names up: hold no lock.
+func (a *access) lost(s subject, ring wire.Ring, held wire.Attachment) string {
+	a.learn(ring.Allow)
+	d := (*denial)(nil)
+	if !errors.As(a.mayAttach(s, ring, wire.AttachIn{Ring: ring.Name, Role: held.Role, Policy: held.Policy}), &d) {
+		return ""
+	}
+	return fmt.Sprintf("allow.%s of ring %s no longer names %s", d.right, ring.Name, a.describe(s))
+}
+
 // describe renders "uid 1001 (alice, groups trading, 1002)".
 func (a *access) describe(s subject) string {
 	gids := []uint32{s.gid}
@@ -192,7 +217,7 @@ func (a *access) describe(s subject) string {
 // called is the name of a number, or the number in decimal.
 func (a *access) called(db database, id uint32) string {
 	text := strconv.FormatUint(uint64(id), 10)
-	if answer := a.names.resolve(nameKey{db, text}); answer.found {
+	if answer := a.names.resolve(nameKey{db, text}); answer.known {
 		return answer.name
 	}
 	return text

@@ -12,14 +12,14 @@ import (
 )
 
 // directory answers look-ups in tests: uid 1001 is alice, gid 777 is trading.
-func directory(k nameKey) (string, uint32, bool) {
+func directory(k nameKey) (entry, error) {
 	switch k {
 	case nameKey{users, "alice"}, nameKey{users, "1001"}:
-		return "alice", 1001, true
+		return entry{"alice", 1001, true}, nil
 	case nameKey{groups, "trading"}, nameKey{groups, "777"}:
-		return "trading", 777, true
+		return entry{"trading", 777, true}, nil
 	}
-	return "", 0, false
+	return entry{}, nil
 }
 
 func principals(users []string, groups ...string) *wire.Principals {
@@ -66,7 +66,7 @@ func TestMayAttach(t *testing.T) {
 		{"skip where block is the default", wire.Allow{Consume: principals([]string{"alice"})}, wire.PolicyBlock, consume(wire.PolicySkip), []subject{root, daemon, alice}},
 	}
 	for _, test := range tests {
-		a := &access{owner: owner, adminGID: 777, names: newNames(zap.NewNop())}
+		a := newAccess(owner, 777, newNames(zap.NewNop()))
 		a.names.find = directory
 		a.learn(test.allow)
 		ring := wire.Ring{Name: "md", Policy: test.policy, Allow: test.allow}
@@ -98,7 +98,7 @@ func TestAdmin(t *testing.T) {
 		{778, alice, false},
 		{0, subject{uid: 1001, gid: 0}, true},
 	} {
-		a := &access{owner: 500, adminGID: test.adminGID}
+		a := newAccess(500, test.adminGID, nil)
 		if got := a.admin(test.s); got != test.want {
 			t.Errorf("admin group %d, %+v: %v, want %v", test.adminGID, test.s, got, test.want)
 		}
@@ -196,7 +196,7 @@ func TestAPeerOfAForeignNamespaceMayLookNotAttach(t *testing.T) {
 
 func TestDescribeListsEachGroupOnceAndNotTooMany(t *testing.T) {
 	a := &access{names: newNames(zap.NewNop())}
-	a.names.find = func(nameKey) (string, uint32, bool) { return "", 0, false }
+	a.names.find = func(nameKey) (entry, error) { return entry{}, nil }
 	s := subject{uid: 7, gid: 1, groups: []uint32{1, 2, 3, 4, 5, 6, 7, 8}}
 	if got, want := a.describe(s), "uid 7 (groups 1, 2, 3, 4, 5, 6, 7, 8)"; got != want {
 		t.Errorf("%s, want %s", got, want)

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 
@@ -12,7 +13,7 @@ import (
 )
 
 // attach is a handler of its own: files ride with its reply.
-func (t *session) attach(parameters json.RawMessage) (result, error) {
+func (t *session) attach(_ context.Context, parameters json.RawMessage) (result, error) {
 	var in wire.AttachIn
 	if err := wire.DecodeParameters(parameters, &in); err != nil {
 		return result{}, err
@@ -22,16 +23,15 @@ func (t *session) attach(parameters json.RawMessage) (result, error) {
 		return result{}, t.server.access.explain(t.subject, err, "attach to ring "+quoted(in.Ring))
 	}
 	a := lease.Out.Attachment
-	t.server.seats.returned(a.ID) // by the connection that it had before, if any
-	t.server.seats.lend(t.seat, a.ID)
 	t.server.o.Log.Info("attached", append(t.fields(), zap.String("ring", a.Ring), zap.String("id", a.ID),
-		zap.String("name", a.Name), zap.String("policy", string(a.Policy)))...)
+		zap.String("name", a.Name), zap.String("policy", string(a.Policy)), zap.Bool("resumed", lease.Out.Resumed))...)
 	return result{out: lease.Out, files: lease.Files}, nil
 }
 
-// lease asks the broker. The broker calls Authorize under its lock, so the
-// names in the ring's rules are looked up before: should the rules change
-// between the two, names that are new in them match nobody this time.
+// lease asks the broker, and notes at the seat what it gave. The broker calls
+// Authorize under its lock, so the names in the ring's rules are looked up
+// before: should the rules change between the two, names that are new in them
+// match nobody this time.
 func (t *session) lease(in wire.AttachIn) (broker.Lease, error) {
 	who, err := t.who()
 	if errors.Is(err, process.ErrForeignNamespace) {
@@ -47,14 +47,23 @@ func (t *session) lease(in wire.AttachIn) (broker.Lease, error) {
 			}
 		}
 	}
-	return t.server.o.Broker.Attach(broker.AttachRequest{
+	t.server.lending.RLock()
+	defer t.server.lending.RUnlock()
+	lease, err := t.server.o.Broker.Attach(broker.AttachRequest{
 		Conn: t.seat.conn, Process: who, UID: t.subject.uid, In: in,
 		Authorize: func(ring wire.Ring) error { return t.server.access.mayAttach(t.subject, ring, in) },
 	})
+	if err == nil {
+		id := lease.Out.Attachment.ID
+		t.server.seats.returned(id) // by the connection that it had before, if any
+		t.server.seats.lend(t.seat, id)
+	}
+	return lease, err
 }
 
 // detach ends an attachment of the calling process, whichever of its
-// connections it came by, or any for an administrator.
+// connections it came by; or a cursor that a process of the same user left, who
+// may resume and discard it as well; or any for an administrator.
 func (t *session) detach(in wire.DetachIn) (wire.DetachOut, error) {
 	var own bool
 	err := t.server.o.Broker.Detach(in.ID, func(a wire.Attachment, conn uint64) error {
@@ -62,7 +71,7 @@ func (t *session) detach(in wire.DetachIn) (wire.DetachOut, error) {
 		switch {
 		case own:
 			return nil
-		case t.server.access.admin(t.subject):
+		case t.server.access.admin(t.subject), a.State == wire.StateResumable && a.UID == t.subject.uid:
 			return broker.ErrEvict
 		}
 		return errNotAdmin

@@ -20,16 +20,22 @@ type result struct {
 	files []*os.File
 }
 
-type handler func(parameters json.RawMessage) (result, error)
+type handler func(ctx context.Context, parameters json.RawMessage) (result, error)
 
-// handle makes a handler of a method that takes In and answers Out.
+// handle makes a handler of a method that takes In, answers Out and does not
+// wait.
 func handle[In, Out any](method func(In) (Out, error)) handler {
-	return func(parameters json.RawMessage) (result, error) {
+	return handleWaiting(func(_ context.Context, in In) (Out, error) { return method(in) })
+}
+
+// handleWaiting is handle for a method that may wait, until ctx ends.
+func handleWaiting[In, Out any](method func(context.Context, In) (Out, error)) handler {
+	return func(ctx context.Context, parameters json.RawMessage) (result, error) {
 		var in In
 		if err := wire.DecodeParameters(parameters, &in); err != nil {
 			return result{}, err
 		}
-		out, err := method(in)
+		out, err := method(ctx, in)
 		return result{out: out}, err
 	}
 }
@@ -59,6 +65,8 @@ func (t *session) handlerOf(method string) handler {
 		return handle(t.listAttachments)
 	case wire.MethodStats:
 		return handle(t.stats)
+	case wire.MethodReload:
+		return handleWaiting(t.reload)
 	}
 	return nil
 }
@@ -82,17 +90,17 @@ func (t *session) serve(ctx context.Context, data []byte) (goesOn bool) {
 	if call.Method == wire.MethodStats && call.More && !call.Oneway {
 		return t.streamStats(ctx, call)
 	}
-	r, err := t.answer(call)
+	r, err := t.answer(ctx, call)
 	defer unixconn.CloseFiles(r.files)
 	return t.finish(call, r, err)
 }
 
 // answer runs the method of a call.
-func (t *session) answer(call wire.Call) (result, error) {
+func (t *session) answer(ctx context.Context, call wire.Call) (result, error) {
 	if err := t.admits(call); err != nil {
 		return result{}, err
 	}
-	return t.handlerOf(call.Method)(call.Parameters)
+	return t.handlerOf(call.Method)(ctx, call.Parameters)
 }
 
 // admits tells whether the method exists and may be called now.
@@ -110,9 +118,9 @@ func (t *session) admits(call wire.Call) error {
 	switch call.Method {
 	case wire.MethodGetInfo, wire.MethodGetInterfaceDescription, wire.MethodGetStatus:
 		return nil
-	case wire.MethodAttach, wire.MethodCreateRing:
+	case wire.MethodAttach, wire.MethodCreateRing, wire.MethodReload:
 		if state == wire.DaemonDraining {
-			return wire.NotReady(state, "brokerd is stopping and lends nothing any more; try again when it is back")
+			return wire.NotReady(state, "brokerd is stopping and takes nothing on any more; try again when it is back")
 		}
 	}
 	if state == wire.DaemonStarting {

@@ -81,6 +81,28 @@ func TestFilesRideWithTheReply(t *testing.T) {
 	}
 }
 
+func TestManyProducers(t *testing.T) {
+	h := newHost(t, nil, nil)
+	h.ring(wire.RingSpec{Name: "md", Producers: wire.ProducersMany, ConsumersMax: p(2)})
+	slots := map[int]bool{}
+	for range 3 {
+		c := h.dial()
+		c.send(wire.MethodAttach, attachIn("md", wire.RoleProducer))
+		reply, files := c.receive()
+		var out wire.AttachOut
+		if err := reply.Decode(&out); err != nil {
+			t.Fatal(err)
+		}
+		slots[out.Attachment.Slot] = true
+		if len(files) != 3 || len(out.Files.Cursors) != 2 {
+			t.Errorf("%d descriptors, indexes %+v, want data and both cursor pages", len(files), out.Files)
+		}
+	}
+	if len(slots) != 3 {
+		t.Errorf("three producers in slots %v", slots)
+	}
+}
+
 // TestRefusals holds what a client gets that asks for what cannot be.
 func TestRefusals(t *testing.T) {
 	h := newHost(t, nil, nil)

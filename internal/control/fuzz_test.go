@@ -22,6 +22,8 @@ func FuzzSession(f *testing.F) {
 		`{"method":"io.brokerd.Broker.CreateRing","parameters":{"ring":{"name":"f","capacity":65536,"allow":{"gate":{"users":["a"],"groups":[]}}}}}` + "\x00",
 		`{"method":"io.brokerd.Broker.Attach","parameters":{"ring":"md","role":"consumer","policy":"block","token":"t"}}` + "\x00",
 		`{"method":"io.brokerd.Broker.Attach","parameters":{"ring":"md","role":"producer","epoch":1}}` + "\x00",
+		`{"method":"io.brokerd.Broker.Attach","parameters":{"ring":"md","role":"consumer","name":"risk","resume":true}}` + "\x00",
+		`{"method":"io.brokerd.Broker.Reload"}` + "\x00",
 		`{"method":"io.brokerd.Broker.Detach","parameters":{"id":"md/c0.1"}}` + "\x00",
 		`{"method":"io.brokerd.Broker.RemoveRing","parameters":{"name":"../x","force":true}}` + "\x00",
 		`{"method":"io.brokerd.Broker.DescribeRing","parameters":{"name":"md"}}` + "\x00",

@@ -54,7 +54,7 @@ func newHost(t testing.TB, change func(*Options), prepare func(*Server)) *host {
 	h := &host{t: t, path: filepath.Join(dir, "control.sock"), served: make(chan error, 1), observed: map[string]int{}}
 	h.state.Store(string(wire.DaemonReady))
 	h.broker, err = broker.Open(broker.Options{
-		Dir: filepath.Join(dir, "rings"), Limits: broker.Limits{MemoryBytes: 16 << 20, Rings: 8, Attachments: 64},
+		Dir: filepath.Join(dir, "rings"), OwnerUID: uint32(os.Getuid()), Limits: broker.Limits{MemoryBytes: 16 << 20, Rings: 8, Attachments: 64},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -63,6 +63,7 @@ func newHost(t testing.TB, change func(*Options), prepare func(*Server)) *host {
 		Broker: h.broker, Log: zap.NewNop(), OwnerUID: uint32(os.Getuid()), AdminGID: -1,
 		ConnectionsMax: 4096, Version: "test",
 		State:   func() string { return h.state.Load().(string) },
+		Reload:  func(context.Context) (wire.ReloadOut, error) { return wire.ReloadOut{}, nil },
 		Observe: h.observe,
 		Beat:    func() { h.beats.Add(1) },
 	}
@@ -125,7 +126,7 @@ func (h *host) ring(spec wire.RingSpec) wire.Ring {
 	if spec.Capacity == 0 {
 		spec.Capacity = 64 << 10
 	}
-	ring, err := h.broker.CreateRing(spec)
+	ring, err := h.broker.CreateRing(spec, uint32(os.Getuid()))
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -176,7 +177,12 @@ func (h *host) asPeer(change func(*unixconn.Peer)) *caller {
 		h.t.Fatal(err)
 	}
 	change(&peer)
-	s := newSession(h.server, h.server.seats.take(func() { _ = conn.Close() }), conn, peer)
+	who := subjectOf(peer)
+	seat, refusal := h.server.seats.take(who, h.server.access.trusted(who), func() { _ = conn.Close() })
+	if refusal != nil {
+		h.t.Fatal(refusal)
+	}
+	s := newSession(h.server, seat, conn, peer)
 	ended := make(chan struct{})
 	go func() { s.run(context.Background()); close(ended) }()
 	h.t.Cleanup(func() { _ = client.Close(); <-ended })

@@ -1,9 +1,8 @@
 package control
 
 import (
+	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -18,20 +17,24 @@ func TestNamesRememberAndForget(t *testing.T) {
 	now := time.Unix(1000, 0)
 	n := newNames(zap.New(core))
 	n.now = func() time.Time { return now }
-	n.find = func(k nameKey) (string, uint32, bool) {
+	down := false
+	n.find = func(k nameKey) (entry, error) {
 		asked[k.key]++
-		return "alice", 1001, k.key == "alice"
+		if down {
+			return entry{}, errors.New("planted")
+		}
+		return entry{"alice", 1001, k.key == "alice"}, nil
 	}
 	alice, nobody := nameKey{users, "alice"}, nameKey{users, "nosuch"}
 
-	if n.recall(alice).found {
+	if n.recall(alice).known {
 		t.Fatal("recall answered a name nobody resolved")
 	}
 	for range 3 {
-		if a := n.resolve(alice); !a.found || a.id != 1001 {
+		if a := n.resolve(alice); !a.known || a.id != 1001 {
 			t.Fatalf("alice: %+v", a)
 		}
-		if a := n.resolve(nobody); a.found {
+		if a := n.resolve(nobody); a.known {
 			t.Fatalf("nosuch: %+v", a)
 		}
 	}
@@ -39,7 +42,7 @@ func TestNamesRememberAndForget(t *testing.T) {
 		t.Fatalf("asked %v, want each once", asked)
 	}
 	now = now.Add(nameAgeMax)
-	if a := n.recall(alice); !a.found {
+	if a := n.recall(alice); !a.known {
 		t.Fatal("recall forgot an old answer")
 	}
 	n.resolve(alice)
@@ -50,11 +53,25 @@ func TestNamesRememberAndForget(t *testing.T) {
 	if got := logged.Len(); got != 1 {
 		t.Fatalf("%d log lines about the unknown name, want 1", got)
 	}
+	// A directory that does not answer changes nothing, and is not asked again
+	// before the answer is old.
+	now, down = now.Add(nameAgeMax), true
+	for range 2 {
+		if a := n.resolve(alice); !a.known || a.id != 1001 {
+			t.Errorf("alice, while the directory is down: %+v", a)
+		}
+		if a := n.resolve(nobody); a.known {
+			t.Errorf("nosuch, while the directory is down: %+v", a)
+		}
+	}
+	if asked["alice"] != 3 || logged.FilterMessageSnippet("could not be looked up").Len() != 2 {
+		t.Errorf("asked %v, logged %v; want each once more", asked, logged.All())
+	}
 }
 
 func TestNamesAreBounded(t *testing.T) {
 	n := newNames(zap.NewNop())
-	n.find = func(k nameKey) (string, uint32, bool) { return k.key, 1, true }
+	n.find = func(k nameKey) (entry, error) { return entry{k.key, 1, true}, nil }
 	for i := range namesMax {
 		n.resolve(nameKey{users, fmt.Sprint("u", i)})
 	}
@@ -65,7 +82,7 @@ func TestNamesAreBounded(t *testing.T) {
 	if len(n.answers) > namesMax {
 		t.Fatalf("%d answers kept past the limit of %d", len(n.answers), namesMax)
 	}
-	if !n.recall(nameKey{groups, "one-more"}).found {
+	if !n.recall(nameKey{groups, "one-more"}).known {
 		t.Fatal("the newest answer was not kept")
 	}
 }
@@ -78,67 +95,5 @@ func TestDecimal(t *testing.T) {
 		if _, ok := decimal(s); ok != want {
 			t.Errorf("decimal(%q) = %v, want %v", s, ok, want)
 		}
-	}
-}
-
-func TestParseGetent(t *testing.T) {
-	for out, want := range map[string]nameAnswer{
-		"alice:x:1001:100:Alice:/home/alice:/bin/sh\n": {name: "alice", id: 1001, found: true},
-		"trading:*:777:alice,bob\n":                    {name: "trading", id: 777, found: true},
-		"a:x:1:\nb:x:2:\n":                             {name: "a", id: 1, found: true},
-		"":                                             {},
-		"alice:x\n":                                    {},
-		":x:7:\n":                                      {},
-	} {
-		name, id, found := parseGetent(out)
-		if got := (nameAnswer{name: name, id: id, found: found}); got != want {
-			t.Errorf("parseGetent(%q) = %+v, want %+v", out, got, want)
-		}
-	}
-	if _, _, found := parseGetent("alice:x:many:\n"); found {
-		t.Error("a uid that is no number was believed")
-	}
-}
-
-// fakeGetent puts a getent of our own in front of the PATH.
-func fakeGetent(t *testing.T, script string) {
-	t.Helper()
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "getent"), []byte("#!/bin/sh\n"+script), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
-}
-
-func TestFindNameAsksGetent(t *testing.T) {
-	fakeGetent(t, `case "$*" in
-"-- passwd directory-user") echo "directory-user:*:70001:70001::/:/bin/sh";;
-"-- group directory-group") echo "directory-group:*:70002:directory-user";;
-"-- passwd 70001") echo "directory-user:*:70001:70001::/:/bin/sh";;
-*) exit 2;; esac
-`)
-	for k, want := range map[nameKey]uint32{
-		{users, "directory-user"}:   70001,
-		{groups, "directory-group"}: 70002,
-		{users, "70001"}:            70001,
-		{users, "root"}:             0, // from the files, getent would have said no
-	} {
-		if name, id, found := findName(k); !found || id != want || name == "" {
-			t.Errorf("findName(%v) = %q %d %v, want %d", k, name, id, found, want)
-		}
-	}
-	if _, _, found := findName(nameKey{groups, "directory-user"}); found {
-		t.Error("a user was found among the groups")
-	}
-}
-
-func TestFindNameGivesUpOnASlowGetent(t *testing.T) {
-	fakeGetent(t, "exec sleep 60\n")
-	began := time.Now()
-	if _, _, found := findName(nameKey{users, "directory-user"}); found {
-		t.Error("found a user nobody named")
-	}
-	if took := time.Since(began); took > 3*getentMax {
-		t.Errorf("gave up after %v, want about %v", took, getentMax)
 	}
 }

@@ -7,10 +7,10 @@ import (
 )
 
 func (t *session) createRing(in wire.CreateRingIn) (wire.CreateRingOut, error) {
-	if err := t.needAdmin("create ring", in.Ring.Name); err != nil {
+	if err := t.needAdmin("create ring " + quoted(in.Ring.Name)); err != nil {
 		return wire.CreateRingOut{}, err
 	}
-	ring, err := t.server.o.Broker.CreateRing(in.Ring)
+	ring, err := t.server.o.Broker.CreateRing(in.Ring, t.subject.uid)
 	if err != nil {
 		return wire.CreateRingOut{}, err
 	}
@@ -20,7 +20,7 @@ func (t *session) createRing(in wire.CreateRingIn) (wire.CreateRingOut, error) {
 }
 
 func (t *session) removeRing(in wire.RemoveRingIn) (wire.RemoveRingOut, error) {
-	if err := t.needAdmin("remove ring", in.Name); err != nil {
+	if err := t.needAdmin("remove ring " + quoted(in.Name)); err != nil {
 		return wire.RemoveRingOut{}, err
 	}
 	if err := t.server.o.Broker.RemoveRing(in.Name, in.Force); err != nil {
@@ -39,10 +39,10 @@ func (t *session) describeRing(in wire.DescribeRingIn) (wire.DescribeRingOut, er
 	return t.server.o.Broker.DescribeRing(in.Name)
 }
 
-// needAdmin refuses whoever is no administrator; did and ring say what for.
-func (t *session) needAdmin(did, ring string) error {
+// needAdmin refuses whoever is no administrator; did says what for.
+func (t *session) needAdmin(did string) error {
 	if t.server.access.admin(t.subject) {
 		return nil
 	}
-	return t.server.access.explain(t.subject, errNotAdmin, did+" "+quoted(ring))
+	return t.server.access.explain(t.subject, errNotAdmin, did)
 }

@@ -5,12 +5,16 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"brokerd/internal/wire"
 )
 
-// seat is one connection's place in the server. Its fields belong to seats.mu;
-// the session that sits in it goes through the methods of seats.
+// seat is one connection's place in the server. conn and who never change; the
+// other fields belong to seats.mu, and the session that sits in it goes through
+// the methods of seats.
 type seat struct {
 	conn   uint64
+	who    subject
 	close  func() // ends the connection from any goroutine
 	busy   bool   // a call is under way
 	closed bool   // close has been called; no call may begin
@@ -21,32 +25,76 @@ type seat struct {
 // seats is the list of open connections and decides who may stay. Safe for
 // concurrent use.
 type seats struct {
-	max int
 	now func() time.Time
 
-	mu       sync.Mutex
-	draining bool
-	last     uint64 // connection numbers are never reused
-	open     map[uint64]*seat
+	mu        sync.Mutex
+	max       int
+	perUIDMax int // 0: no quota
+	draining  bool
+	last      uint64 // connection numbers are never reused
+	open      map[uint64]*seat
+	byUID     map[uint32]int // how many of them
 }
 
-func newSeats(max int) *seats {
-	return &seats{max: max, now: time.Now, open: map[uint64]*seat{}}
+func newSeats(max, perUIDMax int) *seats {
+	return &seats{now: time.Now, max: max, perUIDMax: perUIDMax, open: map[uint64]*seat{}, byUID: map[uint32]int{}}
 }
 
-// take gives a new connection a seat; nil when all are taken and none of their
-// holders may be sent away. When full it sends away the connection that has
-// been silent longest, so that a crowd that says nothing locks nobody out.
-func (s *seats) take(close func()) *seat {
+// setLimits changes how many may sit. Nobody has to leave for it; who comes
+// next finds the new limits.
+func (s *seats) setLimits(max, perUIDMax int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.draining || len(s.open) >= s.max && !s.evict() {
-		return nil
+	s.max, s.perUIDMax = max, perUIDMax
+}
+
+// take gives a new connection a seat. When full it sends away the connection
+// that has been silent longest, so that a crowd that says nothing locks nobody
+// out. A user at its quota (which exempt ones do not have) gets no seat, silent
+// connections or not: it locks nobody out but itself.
+func (s *seats) take(who subject, exempt bool, close func()) (*seat, *wire.Error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return nil, wire.NotReady(wire.DaemonDraining, "brokerd is stopping and takes no connection any more; try again when it is back")
+	}
+	if !exempt && s.perUIDMax > 0 && s.byUID[who.uid] >= s.perUIDMax {
+		return nil, refuseUser(who.uid, s.byUID[who.uid], s.perUIDMax)
+	}
+	for len(s.open) >= s.max {
+		if !s.evict() {
+			return nil, refuseAll(len(s.open), s.max)
+		}
 	}
 	s.last++
-	t := &seat{conn: s.last, close: close, since: s.now()}
+	t := &seat{conn: s.last, who: who, close: close, since: s.now()}
 	s.open[t.conn] = t
-	return t
+	s.byUID[who.uid]++
+	return t, nil
+}
+
+func refuseUser(uid uint32, used, most int) *wire.Error {
+	const limit = "limits.per_uid.connections"
+	return wire.LimitExceeded(limit, uint64(used), 1, uint64(most),
+		"%s: uid %d has %d connections, 1 more wanted, at most %d allowed for each user: close some of them, or raise %s in the configuration",
+		limit, uid, used, most, limit)
+}
+
+func refuseAll(used, most int) *wire.Error {
+	const limit = "limits.connections"
+	return wire.LimitExceeded(limit, uint64(used), 1, uint64(most),
+		"all %d connections are taken; close some, or raise %s in the configuration", most, limit)
+}
+
+// remove takes a connection off the list, once.
+func (s *seats) remove(t *seat) {
+	if s.open[t.conn] != t {
+		return
+	}
+	delete(s.open, t.conn)
+	if s.byUID[t.who.uid]--; s.byUID[t.who.uid] == 0 {
+		delete(s.byUID, t.who.uid)
+	}
 }
 
 // makeRoom sends one silent connection away, for when the process runs out of
@@ -73,8 +121,7 @@ func (s *seats) evict() bool {
 		return false
 	}
 	s.shut(oldest)
-	// The seat is free at once, not when its session has noticed.
-	delete(s.open, oldest.conn)
+	s.remove(oldest) // at once, not when its session has noticed
 	return true
 }
 
@@ -88,7 +135,7 @@ func (s *seats) shut(t *seat) {
 func (s *seats) leave(t *seat) (byServer bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.open, t.conn)
+	s.remove(t)
 	return t.closed || s.draining
 }
 
@@ -118,6 +165,19 @@ func (s *seats) lend(t *seat, id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t.lent = append(t.lent, id)
+}
+
+// holders tells who holds which attachment, by its id.
+func (s *seats) holders() map[string]subject {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := map[string]subject{}
+	for _, t := range s.open {
+		for _, id := range t.lent {
+			list[id] = t.who
+		}
+	}
+	return list
 }
 
 // returned forgets the attachment id wherever it is.
@@ -165,4 +225,10 @@ func (s *seats) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.open)
+}
+
+func (s *seats) limit() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.max
 }

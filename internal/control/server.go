@@ -23,10 +23,19 @@ type Options struct {
 	OwnerUID       uint32 // the daemon's user
 	AdminGID       int    // members are administrators; -1 for no group
 	ConnectionsMax int    // open at a time
-	Version        string
+	// ConnectionsPerUIDMax is how many of them one user may have open, root and
+	// the daemon's user excepted; 0 for no quota.
+	ConnectionsPerUIDMax int
+	Version              string
 
 	// State tells how far the daemon has come: starting, ready or draining.
 	State func() string
+	// Reload reads the configuration again. What it returns goes to an
+	// administrator: a *wire.Error as it is, anything else as a failure.
+	Reload func(context.Context) (wire.ReloadOut, error)
+	// Config tells which file the configuration came from, "" for none, and when
+	// it was last reloaded, in ns since 1970 (UTC), 0 for never. May be nil.
+	Config func() (file string, reloadedNS int64)
 	// Observe is told of every call: the method without its interface
 	// ("unknown" for what is none) and "ok" or the error without its interface.
 	// May be nil.
@@ -49,6 +58,9 @@ type Server struct {
 	// admitting is when the accept loop began with the connection in its
 	// hands, in Unix nanoseconds; 0 while it waits for one.
 	admitting atomic.Int64
+	// lending is read-locked from the broker's consent to an attachment until
+	// its seat knows of it; Reauthorize locks it to see them all.
+	lending sync.RWMutex
 }
 
 // New makes a Server. It opens nothing.
@@ -56,13 +68,16 @@ func New(o Options) *Server {
 	if o.Observe == nil {
 		o.Observe = func(string, string) {}
 	}
+	if o.Config == nil {
+		o.Config = func() (string, int64) { return "", 0 }
+	}
 	if o.Beat == nil {
 		o.Beat = func() {}
 	}
 	return &Server{
 		o:       o,
-		access:  &access{owner: o.OwnerUID, adminGID: o.AdminGID, names: newNames(o.Log)},
-		seats:   newSeats(o.ConnectionsMax),
+		access:  newAccess(o.OwnerUID, o.AdminGID, newNames(o.Log)),
+		seats:   newSeats(o.ConnectionsMax, o.ConnectionsPerUIDMax),
 		started: time.Now(),
 		waits:   newPatience(),
 		quiet: o.Log.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
@@ -138,9 +153,10 @@ func (s *Server) admit(ctx context.Context, conn *unixconn.Conn, sessions *sync.
 		s.quiet.Warn("connection closed: the kernel does not say who it is", zap.Error(err), zap.Bool("closed_a_silent_one", gone))
 		return
 	}
-	seat := s.seats.take(func() { _ = conn.Close() }) // a second close does nothing
-	if seat == nil {
-		s.refuse(conn, peer)
+	who := subjectOf(peer)
+	seat, refusal := s.seats.take(who, s.access.trusted(who), func() { _ = conn.Close() }) // a second close does nothing
+	if refusal != nil {
+		s.refuse(conn, who, refusal)
 		return
 	}
 	t := newSession(s, seat, conn, peer)
@@ -149,11 +165,8 @@ func (s *Server) admit(ctx context.Context, conn *unixconn.Conn, sessions *sync.
 
 // refuse answers a connection for which there is no seat. The reply is short
 // and the first on this socket, so the kernel takes it without waiting.
-func (s *Server) refuse(conn *unixconn.Conn, peer unixconn.Peer) {
-	most := uint64(s.o.ConnectionsMax)
-	refusal := wire.LimitExceeded("limits.connections", most, 1, most,
-		"all %d connections are taken; close some, or raise limits.connections in the configuration", most)
-	s.quiet.Warn("connection refused", zap.Error(refusal), zap.Int("pid", peer.PID), zap.Uint32("uid", peer.UID))
+func (s *Server) refuse(conn *unixconn.Conn, who subject, refusal *wire.Error) {
+	s.quiet.Warn("connection refused", zap.Error(refusal), zap.Int("pid", who.pid), zap.Uint32("uid", who.uid))
 	if err := send(conn, refusal.Reply(), nil, s.waits.replyWrite); err != nil {
 		s.quiet.Debug("refusal not delivered", zap.Error(err))
 	}

@@ -25,6 +25,7 @@ func (t *session) getInterfaceDescription(in wire.GetInterfaceDescriptionIn) (wi
 
 func (t *session) getStatus(wire.GetStatusIn) (wire.GetStatusOut, error) {
 	b, o := t.server.o.Broker.Status(), t.server.o
+	file, reloaded := o.Config()
 	return wire.GetStatusOut{
 		Version:        o.Version,
 		State:          wire.DaemonState(o.State()),
@@ -36,12 +37,14 @@ func (t *session) getStatus(wire.GetStatusIn) (wire.GetStatusOut, error) {
 		Attachments:    b.Attachments,
 		AttachmentsMax: b.AttachmentsMax,
 		Connections:    t.server.Connections(),
-		ConnectionsMax: o.ConnectionsMax,
+		ConnectionsMax: t.server.seats.limit(),
 		MemoryBytes:    b.MemoryBytes,
 		MemoryBytesMax: b.MemoryBytesMax,
 		RingsAdopted:   b.Adopted,
 		Repairs:        uint64(b.Repairs),
 		Quarantined:    b.Quarantined,
 		Problems:       b.Problems,
+		ConfigFile:     file,
+		ReloadedNS:     reloaded,
 	}, nil
 }

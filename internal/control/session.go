@@ -36,8 +36,7 @@ type message struct {
 }
 
 func newSession(s *Server, seat *seat, conn *unixconn.Conn, peer unixconn.Peer) *session {
-	t := &session{server: s, seat: seat, conn: conn, peer: peer,
-		subject: subject{pid: peer.PID, uid: peer.UID, gid: peer.GID, groups: peer.Groups}}
+	t := &session{server: s, seat: seat, conn: conn, peer: peer, subject: seat.who}
 	if peer.PIDFD == nil {
 		t.who() // by number alone, so at once, before the number means another
 	}

@@ -36,7 +36,7 @@ func TestAdminPaths(t *testing.T) {
 	p.set(wire.DaemonStarting, "creating ring md")
 	expect("GET", "/readyz", 503, "starting: creating ring md\n")
 	expect("GET", "/healthz", 200, "ok\n")
-	p.set(wire.DaemonReady, "1 rings")
+	p.set(wire.DaemonReady, "1 ring")
 	expect("GET", "/readyz", 200, "ok\n")
 	missed = []string{"broker loop: no beat for 7s", "control accept loop: no beat for 6s"}
 	expect("GET", "/healthz", 503, "broker loop: no beat for 7s\ncontrol accept loop: no beat for 6s\n")

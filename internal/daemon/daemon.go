@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -16,20 +17,36 @@ import (
 	"brokerd/internal/config"
 	"brokerd/internal/control"
 	"brokerd/internal/metrics"
+	"brokerd/internal/unixconn"
 	"brokerd/internal/wire"
 )
 
+// Options are what a daemon is started with.
+type Options struct {
+	File    string         // that Config was read from and a reload reads again; "" for the built-in one
+	Config  *config.Config // not changed
+	Log     *zap.Logger    // used until Run returns
+	Level   zap.AtomicLevel
+	Version string
+}
+
 // daemon is one run. Its fields are set by the steps of the start, in order.
 type daemon struct {
-	cfg      *config.Config // resolved
+	file     string                        // absolute; "" for the built-in configuration
+	cfg      atomic.Pointer[config.Config] // in force, resolved; a reload puts another one in its place
 	log      *zap.Logger
+	level    zap.AtomicLevel
 	version  string
+	hup      chan os.Signal // room for one SIGHUP: a reload that is still to begin answers all of them
 	notify   *notifier
 	phase    phase
 	beats    *beats
 	requests *metrics.Requests
+	handed   *unixconn.Listener // from the service manager; owned until the control server takes it, nil then
+	inherits bool               // the control socket is the service manager's
 	broker   *broker.Broker
 	control  atomic.Pointer[control.Server] // nil until it listens; a scrape can come first
+	reloads  reloads
 
 	failed chan error     // a loop that ended by itself; room for one, further ones are consequences
 	undo   []func() error // what close does, last first
@@ -37,27 +54,36 @@ type daemon struct {
 
 // Run is the daemon: it starts, serves until ctx is done, and stops within
 // some seconds. Rings and attachments outlive it. The error says what could
-// not be started, which part failed while serving, or what did not stop well;
-// a ctx that is done, whenever that is, is no error.
+// not be started, which part failed while serving, or what did not stop well,
+// a line for each problem; a ctx that is done, whenever that is, is no error.
 //
-// cfg is not changed. log is used until Run returns. NOTIFY_SOCKET and
-// WATCHDOG_USEC are honoured.
-func Run(ctx context.Context, cfg *config.Config, log *zap.Logger, version string) error {
-	resolved, err := Resolve(cfg)
+// NOTIFY_SOCKET, WATCHDOG_USEC and LISTEN_FDS are honoured.
+func Run(ctx context.Context, o Options) error {
+	resolved, err := Resolve(o.Config)
 	if err != nil {
-		return err
+		return &linesError{"cannot start: ", err}
 	}
 	d := &daemon{
-		cfg: resolved, log: log, version: version,
+		log: o.Log, level: o.Level, version: o.Version,
+		hup:      make(chan os.Signal, 1),
 		beats:    newBeats(time.Now),
 		requests: metrics.NewRequests(methods()),
 		failed:   make(chan error, 1),
 	}
+	if o.File != "" {
+		if d.file, err = filepath.Abs(o.File); err != nil {
+			return fmt.Errorf("cannot start: where is %s: %w", o.File, err)
+		}
+	}
+	d.cfg.Store(resolved)
 	err = d.start(ctx)
-	if err == nil {
+	switch {
+	case err == nil:
 		err = d.wait(ctx)
-	} else if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		err = nil // told to stop before everything was there
+	default:
+		err = &linesError{"cannot start: ", err}
 	}
 	return errors.Join(err, d.stop(ctx, err))
 }
@@ -79,11 +105,12 @@ func (d *daemon) start(ctx context.Context) error {
 		do    func(context.Context) error
 	}{
 		{"listening to the service manager", d.startNotify},
-		{"preparing the folder of the control socket", d.prepareFolder},
+		{"preparing the place of the control socket", d.prepareSocket},
 		{"adopting rings", d.openBroker},
 		{"opening the admin listener", d.startAdmin},
 		{"opening the control socket", d.startControl},
-		{"creating the configured rings", d.ensureRings},
+		{"creating the configured rings", d.makeRings},
+		{"listening to SIGHUP", d.startReloads},
 	}
 	for _, s := range steps {
 		if err := ctx.Err(); err != nil {
@@ -95,14 +122,20 @@ func (d *daemon) start(ctx context.Context) error {
 			return err
 		}
 	}
-	status := d.broker.Status()
-	d.enter(wire.DaemonReady, fmt.Sprintf("%d rings, %d of %d bytes", status.Rings, status.MemoryBytes, status.MemoryBytesMax), "READY=1")
-	d.log.Info("ready", zap.String("socket", d.cfg.Control.Socket), zap.String("dir", d.cfg.Dir),
+	d.enter(wire.DaemonReady, d.rings(), "READY=1")
+	status, cfg := d.broker.Status(), d.cfg.Load()
+	d.log.Info("ready", zap.String("socket", cfg.Control.Socket), zap.String("dir", cfg.Dir),
 		zap.Int("rings", status.Rings), zap.Int("adopted", status.Adopted), zap.String("version", d.version))
 	for _, problem := range status.Problems {
 		d.log.Warn("needs a look", zap.String("problem", problem))
 	}
 	return nil
+}
+
+// rings says what there is, in short.
+func (d *daemon) rings() string {
+	s := d.broker.Status()
+	return fmt.Sprintf("%s of %d", Plan{Rings: s.Rings, MemoryBytes: s.MemoryBytes}, s.MemoryBytesMax)
 }
 
 // wait returns when the daemon should stop: nil because ctx is done, an error
@@ -136,9 +169,12 @@ func (d *daemon) stop(ctx context.Context, failure error) error {
 	return err
 }
 
-// enter sets the state and tells everybody who should know.
+// enter sets the state and tells everybody who should know. A daemon that drains
+// enters nothing else.
 func (d *daemon) enter(state wire.DaemonState, doing string, extra ...string) {
-	d.phase.set(state, doing)
+	if !d.phase.set(state, doing) {
+		return
+	}
 	oneLine := strings.ReplaceAll(doing, "\n", "; ") // a line break would begin another message
 	d.tell(append(extra, fmt.Sprintf("STATUS=%s: %s", state, oneLine))...)
 }
@@ -199,7 +235,7 @@ func methods() []string {
 	for _, full := range []string{
 		wire.MethodCreateRing, wire.MethodRemoveRing, wire.MethodListRings, wire.MethodDescribeRing,
 		wire.MethodAttach, wire.MethodDetach, wire.MethodListAttachments, wire.MethodStats, wire.MethodGetStatus,
-		wire.MethodGetInfo, wire.MethodGetInterfaceDescription,
+		wire.MethodReload, wire.MethodGetInfo, wire.MethodGetInterfaceDescription,
 	} {
 		names = append(names, full[strings.LastIndexByte(full, '.')+1:])
 	}

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -52,12 +51,36 @@ type running struct {
 	done chan error
 }
 
+// quiet are options of a daemon whose log nobody reads.
+func quiet(cfg *config.Config) Options {
+	return Options{Config: cfg, Log: zap.NewNop(), Level: zap.NewAtomicLevel(), Version: "test"}
+}
+
+// failToStart returns why a daemon does not start.
+func failToStart(t *testing.T, cfg *config.Config) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	err := Run(ctx, quiet(cfg))
+	if err == nil {
+		t.Fatal("the daemon starts")
+	}
+	return err
+}
+
 func startRun(t *testing.T, cfg *config.Config) *running {
 	t.Helper()
+	return startOptions(t, quiet(cfg))
+}
+
+// startOptions replaces the log of o by one that the test reads.
+func startOptions(t *testing.T, o Options) *running {
+	t.Helper()
 	core, logs := observer.New(zap.DebugLevel)
+	o.Log = zap.New(core)
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{t: t, logs: logs, stop: cancel, done: make(chan error, 1)}
-	go func() { r.done <- Run(ctx, cfg, zap.New(core), "test") }()
+	go func() { r.done <- Run(ctx, o) }()
 	r.waitFor("ready")
 	return r
 }
@@ -161,13 +184,13 @@ func TestFailedStartLeavesNothingBehind(t *testing.T) {
 		"admin.listen":                 func(c *config.Config) { c.Admin.Listen = taken.Addr().String() },
 		"control.group":                func(c *config.Config) { c.Control.Group = "no-such-group" },
 		"control.admin_group":          func(c *config.Config) { c.Control.AdminGroup = "no-such-group" },
-		"rings[1] (many)":              func(c *config.Config) { c.Rings = append(c.Rings, manyRing()) },
+		"rings[1] (huge)":              func(c *config.Config) { c.Rings = append(c.Rings, hugeRing()) },
 	} {
 		bad := *good
 		spoil(&bad)
-		err := Run(t.Context(), &bad, zap.NewNop(), "test")
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v, want an error with %q", err, want)
+		err := failToStart(t, &bad)
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "cannot start: ") {
+			t.Errorf("got %v, want a start that fails for %q", err, want)
 		}
 		if _, err := os.Lstat(good.Control.Socket); err == nil {
 			t.Errorf("%s: the socket is still there", want)
@@ -183,20 +206,28 @@ func TestFailedStartLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-func manyRing() config.Ring {
-	r := config.DefaultRing("many")
-	r.RecordMax, r.Producers = 1024, config.ProducersMany
+// hugeRing does not fit into the limits that a test has.
+func hugeRing() config.Ring {
+	r := config.DefaultRing("huge")
+	r.RecordMax, r.Capacity = 1024, 2<<30
 	return r
 }
 
 func TestEveryBadRingIsReported(t *testing.T) {
-	cfg := testConfig(t, "[{name: a, producers: many}, {name: b, capacity: 64KiB}, {name: c, checksum: true}]")
-	err := Run(t.Context(), cfg, zap.NewNop(), "test")
-	if err == nil || !strings.Contains(err.Error(), "rings[0] (a)") || !strings.Contains(err.Error(), "rings[2] (c)") {
-		t.Errorf("got %v, want both rings by name", err)
+	cfg := testConfig(t, "[{name: a, capacity: 64KiB}, {name: b, capacity: 64KiB}, {name: c, capacity: 64KiB}]")
+	for _, i := range []int{0, 2} { // longer than the broker takes
+		cfg.Rings[i].Allow.Consume = &config.Principals{Users: []string{strings.Repeat("u", 300)}}
 	}
-	if !errors.Is(err, wire.ErrNotYet) {
-		t.Errorf("%v is not wire.ErrNotYet", err)
+	err := failToStart(t, cfg)
+	if err == nil || !errors.Is(err, wire.ErrInvalidRing) {
+		t.Fatalf("%v is not wire.ErrInvalidRing", err)
+	}
+	lines := strings.Split(err.Error(), "\n")
+	if len(lines) != 2 || !strings.HasPrefix(lines[0], "cannot start: rings[0] (a)") || !strings.HasPrefix(lines[1], "cannot start: rings[2] (c)") {
+		t.Errorf("got %v, want a line for each bad ring", err)
+	}
+	if _, err := os.Lstat(filepath.Join(cfg.Dir, "b")); err == nil {
+		t.Error("the good ring was made all the same")
 	}
 }
 
@@ -204,7 +235,7 @@ func TestStopBeforeTheStart(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	cfg := testConfig(t, "[{name: md, capacity: 64KiB}]")
-	if err := Run(ctx, cfg, zap.NewNop(), "test"); err != nil {
+	if err := Run(ctx, quiet(cfg)); err != nil {
 		t.Errorf("Run with a context that is done: %v", err)
 	}
 	if _, err := os.Lstat(cfg.Control.Socket); err == nil {
@@ -217,7 +248,7 @@ func TestSecondRunOfADirectoryIsRefused(t *testing.T) {
 	r := startRun(t, cfg)
 	other := *testConfig(t, "[]")
 	other.Dir = cfg.Dir
-	err := Run(t.Context(), &other, zap.NewNop(), "test")
+	err := failToStart(t, &other)
 	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("pid %d", os.Getpid())) {
 		t.Errorf("second daemon: %v, want the pid of the first", err)
 	}
@@ -243,17 +274,6 @@ func TestChangedGeometryIsAProblemNotAFailure(t *testing.T) {
 	if text := fmt.Sprint(problem); !strings.Contains(text, "md") || !strings.Contains(text, "capacity") {
 		t.Errorf("problem: %s", text)
 	}
-	if err := r.end(); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestSIGHUPIsAnsweredByName(t *testing.T) {
-	r := startRun(t, testConfig(t, "[]"))
-	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
-	r.waitFor("SIGHUP: reload is not yet available")
 	if err := r.end(); err != nil {
 		t.Error(err)
 	}

@@ -11,15 +11,15 @@ import (
 	"brokerd/internal/config"
 )
 
-// NewLogger returns the logger that c asks for: lines for people, or one JSON
-// object a line, on stderr.
-func NewLogger(c config.Log) (*zap.Logger, error) {
-	level, err := zapcore.ParseLevel(c.Level)
+// NewLogger returns the logger that c asks for (lines for people, or one JSON
+// object a line, on stderr) and the handle that changes its level.
+func NewLogger(c config.Log) (*zap.Logger, zap.AtomicLevel, error) {
+	level, err := zap.ParseAtomicLevel(c.Level)
 	if err != nil {
-		return nil, fmt.Errorf("log.level: %w", err)
+		return nil, zap.AtomicLevel{}, fmt.Errorf("log.level: %w", err)
 	}
 	z := zap.NewProductionConfig()
-	z.Level = zap.NewAtomicLevelAt(level)
+	z.Level = level
 	z.Sampling = nil // what a client can cause is limited where it is logged
 	z.DisableCaller = true
 	z.DisableStacktrace = true
@@ -32,9 +32,9 @@ func NewLogger(c config.Log) (*zap.Logger, error) {
 	}
 	log, err := z.Build()
 	if err != nil {
-		return nil, fmt.Errorf("log: %w", err)
+		return nil, zap.AtomicLevel{}, fmt.Errorf("log: %w", err)
 	}
-	return log, nil
+	return log, level, nil
 }
 
 // logEvent writes down what the broker did. Attaching and detaching are the

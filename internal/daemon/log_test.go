@@ -18,16 +18,19 @@ func TestNewLoggerTakesEveryLevelAndFormat(t *testing.T) {
 		config.LevelWarn: zap.WarnLevel, config.LevelError: zap.ErrorLevel,
 	} {
 		for _, format := range []string{config.FormatConsole, config.FormatJSON} {
-			log, err := NewLogger(config.Log{Level: level, Format: format})
+			log, handle, err := NewLogger(config.Log{Level: level, Format: format})
 			if err != nil {
 				t.Fatalf("%s, %s: %v", level, format, err)
 			}
 			if log.Level() != want {
 				t.Errorf("%s, %s: level %v", level, format, log.Level())
 			}
+			if handle.SetLevel(zap.FatalLevel); log.Level() != zap.FatalLevel {
+				t.Errorf("%s, %s: level %v after a change to fatal", level, format, log.Level())
+			}
 		}
 	}
-	if _, err := NewLogger(config.Log{Level: "loud"}); err == nil {
+	if _, _, err := NewLogger(config.Log{Level: "loud"}); err == nil {
 		t.Error("an unknown level is taken")
 	}
 }

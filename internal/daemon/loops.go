@@ -2,20 +2,21 @@ package daemon
 
 import (
 	"context"
-	"os"
 	"time"
 
 	"go.uber.org/zap"
 )
 
-// answerReloads keeps SIGHUP from ending the daemon.
-func (d *daemon) answerReloads(ctx context.Context, hup <-chan os.Signal) error {
+// answerSIGHUP reads the configuration again whenever it is asked to.
+func (d *daemon) answerSIGHUP(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-hup:
-			d.log.Warn("SIGHUP: reload is not yet available; restart the daemon to apply a new configuration, attached processes go on meanwhile")
+		case <-d.hup:
+		}
+		if _, err := d.reload(ctx); err != nil {
+			LogLines(d.log, &linesError{"reload refused, nothing has changed: ", err})
 		}
 	}
 }

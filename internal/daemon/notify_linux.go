@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // notifyWriteMax bounds the wait for a service manager that does not read.
@@ -57,6 +59,16 @@ func watchdogInterval(getenv func(string) string, pid int) (time.Duration, error
 		return 0, fmt.Errorf("WATCHDOG_USEC is %q: expected microseconds", usec)
 	}
 	return interval, nil
+}
+
+// reloading are the lines that announce a reload. The time tells the manager
+// which of its requests they answer.
+func reloading() ([]string, error) {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return nil, fmt.Errorf("read the monotonic clock: %w", err)
+	}
+	return []string{"RELOADING=1", fmt.Sprintf("MONOTONIC_USEC=%d", now.Nano()/int64(time.Microsecond))}, nil
 }
 
 // send passes on lines such as "READY=1".

@@ -121,3 +121,30 @@ func TestWatchdogInterval(t *testing.T) {
 		}
 	}
 }
+
+func TestReloadingCarriesTheMonotonicClock(t *testing.T) {
+	uptime := func() int64 {
+		text, err := os.ReadFile("/proc/uptime")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var seconds float64
+		if _, err := fmt.Sscan(string(text), &seconds); err != nil {
+			t.Fatal(err)
+		}
+		return int64(seconds * 1e6)
+	}
+	before := uptime()
+	lines, err := reloading()
+	if err != nil || len(lines) != 2 || lines[0] != "RELOADING=1" {
+		t.Fatalf("got %q, %v", lines, err)
+	}
+	var usec int64
+	if _, err := fmt.Sscanf(lines[1], "MONOTONIC_USEC=%d", &usec); err != nil {
+		t.Fatalf("%q: %v", lines[1], err)
+	}
+	// Uptime counts sleep, which a machine that runs tests does not do; it has hundredths.
+	if after := uptime(); usec < before-20_000 || usec > after+20_000 {
+		t.Errorf("%d microseconds, between %d and %d expected", usec, before, after)
+	}
+}

@@ -14,10 +14,15 @@ type phase struct {
 	doing string
 }
 
-func (p *phase) set(state wire.DaemonState, doing string) {
+// set tells whether it was heeded: from draining there is no way back.
+func (p *phase) set(state wire.DaemonState, doing string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.state == wire.DaemonDraining && state != wire.DaemonDraining {
+		return false
+	}
 	p.state, p.doing = state, doing
+	return true
 }
 
 // get returns the state and what is being done in it.

@@ -9,7 +9,7 @@ import (
 // key is given, so that the defaults of the configuration hold.
 func ringSpec(r config.Ring) wire.RingSpec {
 	recordMax := uint64(r.RecordMax)
-	demoteAfter := r.DemoteAfter.Nanoseconds()
+	demoteAfter, resumeFor := r.DemoteAfter.Nanoseconds(), r.ResumeFor.Nanoseconds()
 	return wire.RingSpec{
 		Name:          r.Name,
 		Capacity:      uint64(r.Capacity),
@@ -20,12 +20,21 @@ func ringSpec(r config.Ring) wire.RingSpec {
 		Checksum:      r.Checksum,
 		Policy:        wire.Policy(r.Policy),
 		DemoteAfterNS: &demoteAfter,
+		ResumeForNS:   &resumeFor,
 		Allow: &wire.Allow{
 			Produce: principals(r.Allow.Produce),
 			Consume: principals(r.Allow.Consume),
 			Gate:    principals(r.Allow.Gate),
 		},
 	}
+}
+
+func ringSpecs(rings []config.Ring) []wire.RingSpec {
+	specs := make([]wire.RingSpec, 0, len(rings))
+	for _, r := range rings {
+		specs = append(specs, ringSpec(r))
+	}
+	return specs
 }
 
 func principals(p *config.Principals) *wire.Principals {

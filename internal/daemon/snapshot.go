@@ -2,7 +2,9 @@ package daemon
 
 import (
 	"fmt"
+	"os"
 
+	"brokerd/internal/config"
 	"brokerd/internal/metrics"
 	"brokerd/internal/wire"
 )
@@ -15,18 +17,20 @@ func (d *daemon) snapshot() (metrics.Snapshot, error) {
 	}
 	status := d.broker.Status()
 	state, _ := d.phase.get()
+	cfg := d.cfg.Load()
 	s := metrics.Snapshot{
 		Ready:          state == wire.DaemonReady,
 		MemoryBytes:    status.MemoryBytes,
 		MemoryBytesMax: status.MemoryBytesMax,
 		RingsMax:       status.RingsMax,
 		AttachmentsMax: status.AttachmentsMax,
-		ConnectionsMax: d.cfg.Limits.Connections,
+		ConnectionsMax: cfg.Limits.Connections,
 		Adoptions:      uint64(status.Adopted),
 		Repairs:        uint64(status.Repairs),
 		Quarantined:    len(status.Quarantined),
 		Problems:       len(status.Problems),
 	}
+	s.ReloadsOK, s.ReloadsFailed, s.LastReloadNanos = d.reloads.counts()
 	if server := d.control.Load(); server != nil {
 		s.Connections = server.Connections()
 	}
@@ -36,7 +40,47 @@ func (d *daemon) snapshot() (metrics.Snapshot, error) {
 	for _, a := range stats.Attachments {
 		s.Attachments = append(s.Attachments, attachmentSnapshot(a))
 	}
+	s.Users = userSnapshots(d.broker.Rings(), stats.Attachments, uint32(os.Geteuid()), cfg.Limits.PerUID)
 	return s, nil
+}
+
+// counts returns figures that belong together: of the good reloads, of the
+// refused ones, and when the last good one was, in nanoseconds since 1970.
+func (r *reloads) counts() (ok, failed uint64, lastNS int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.last.IsZero() {
+		lastNS = r.last.UnixNano()
+	}
+	return r.ok, r.failed, lastNS
+}
+
+// userSnapshots adds up what each user has. Quotas bind neither root nor the
+// daemon's own user.
+func userSnapshots(rings []wire.Ring, attachments []wire.Attachment, own uint32, quota config.PerUID) []metrics.User {
+	users := map[uint32]*metrics.User{}
+	of := func(uid uint32) *metrics.User {
+		u := users[uid]
+		if u == nil {
+			u = &metrics.User{UID: uid}
+			if uid != 0 && uid != own {
+				u.MemoryBytesMax, u.AttachmentsMax = uint64(quota.Memory), quota.Attachments
+			}
+			users[uid] = u
+		}
+		return u
+	}
+	for _, r := range rings {
+		of(r.Owner).MemoryBytes += r.MemoryBytes
+	}
+	for _, a := range attachments {
+		of(a.UID).Attachments++
+	}
+	var list []metrics.User
+	for _, u := range users {
+		list = append(list, *u)
+	}
+	return list
 }
 
 func ringSnapshot(r wire.RingStats) metrics.Ring {
@@ -58,14 +102,16 @@ func ringSnapshot(r wire.RingStats) metrics.Ring {
 
 func attachmentSnapshot(a wire.Attachment) metrics.Attachment {
 	return metrics.Attachment{
-		Ring:          a.Ring,
-		Name:          a.Name,
-		Role:          string(a.Role),
-		Slot:          a.Slot,
-		PositionBytes: a.Position,
-		LagBytes:      a.LagBytes,
-		MissedRecords: a.MissedRecords,
-		MissedBytes:   a.MissedBytes,
-		Demoted:       a.Demoted,
+		Ring:           a.Ring,
+		Name:           a.Name,
+		Role:           string(a.Role),
+		Slot:           a.Slot,
+		State:          string(a.State),
+		PositionBytes:  a.Position,
+		LagBytes:       a.LagBytes,
+		MissedRecords:  a.MissedRecords,
+		MissedBytes:    a.MissedBytes,
+		ChecksumErrors: a.ChecksumErrors,
+		Demoted:        a.Demoted,
 	}
 }

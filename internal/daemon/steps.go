@@ -2,11 +2,8 @@ package daemon
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 
 	"go.uber.org/zap"
@@ -15,19 +12,13 @@ import (
 	"brokerd/internal/broker"
 	"brokerd/internal/control"
 	"brokerd/internal/metrics"
-	"brokerd/internal/unixconn"
-	"brokerd/internal/wire"
 )
 
 // startNotify comes first, so that SIGHUP never kills and the manager hears of
 // every later step. A manager that cannot be reached does not stop the start.
 func (d *daemon) startNotify(context.Context) error {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	d.spawn("reload loop", func(ctx context.Context) error {
-		defer signal.Stop(hup)
-		return d.answerReloads(ctx, hup)
-	})
+	signal.Notify(d.hup, syscall.SIGHUP)
+	d.undo = append(d.undo, func() error { signal.Stop(d.hup); return nil })
 	notify, err := newNotifier(os.Getenv, os.Getpid())
 	if err != nil {
 		d.log.Warn("the service manager cannot be told anything", zap.Error(err))
@@ -44,21 +35,14 @@ func (d *daemon) startNotify(context.Context) error {
 	return nil
 }
 
-func (d *daemon) prepareFolder(context.Context) error {
-	return prepareFolder(filepath.Dir(d.cfg.Control.Socket), os.Geteuid())
-}
-
 // openBroker takes the ring directory over and adopts what it finds; from then
 // on deaths of attached processes are noticed.
 func (d *daemon) openBroker(context.Context) error {
 	b, err := broker.Open(broker.Options{
-		Dir: d.cfg.Dir,
-		Limits: broker.Limits{
-			MemoryBytes: uint64(d.cfg.Limits.Memory),
-			Rings:       d.cfg.Limits.Rings,
-			Attachments: d.cfg.Limits.Attachments,
-		},
-		Event: func(e broker.Event) { logEvent(d.log.Named("broker"), e) },
+		Dir:      d.cfg.Load().Dir,
+		Limits:   brokerLimits(d.cfg.Load().Limits),
+		OwnerUID: uint32(os.Geteuid()),
+		Event:    func(e broker.Event) { logEvent(d.log.Named("broker"), e) },
 	})
 	if err != nil {
 		return err
@@ -73,7 +57,8 @@ func (d *daemon) openBroker(context.Context) error {
 // startAdmin precedes the control socket so that /readyz answers while the
 // control socket drains.
 func (d *daemon) startAdmin(context.Context) error {
-	if d.cfg.Admin.Listen == "" {
+	listen := d.cfg.Load().Admin.Listen
+	if listen == "" {
 		return nil
 	}
 	scrapeLog, err := zap.NewStdLogAt(d.log.Named("metrics"), zapcore.ErrorLevel)
@@ -86,7 +71,7 @@ func (d *daemon) startAdmin(context.Context) error {
 	if err != nil {
 		return err
 	}
-	a, err := newAdmin(d.cfg.Admin.Listen, adminHandler(&d.phase, d.beats.late, scrapes), d.log)
+	a, err := newAdmin(listen, adminHandler(&d.phase, d.beats.late, scrapes), d.log)
 	if err != nil {
 		return err
 	}
@@ -95,31 +80,30 @@ func (d *daemon) startAdmin(context.Context) error {
 }
 
 func (d *daemon) startControl(ctx context.Context) error {
-	c := d.cfg.Control
-	gid, err := groupID(ctx, "control.group", c.Group)
+	cfg := d.cfg.Load()
+	adminGID, err := groupID(ctx, "control.admin_group", cfg.Control.AdminGroup)
 	if err != nil {
 		return err
 	}
-	adminGID, err := groupID(ctx, "control.admin_group", c.AdminGroup)
-	if err != nil {
-		return err
-	}
-	listener, err := unixconn.Listen(c.Socket, c.Mode, gid)
+	listener, err := d.listen(ctx, cfg.Control)
 	if err != nil {
 		return err
 	}
 	beat, release := d.beats.join("control accept loop")
 	server := control.New(control.Options{
-		Broker:         d.broker,
-		Log:            d.log.Named("control"),
-		OwnerUID:       uint32(os.Geteuid()),
-		AdminGID:       adminGID,
-		ConnectionsMax: d.cfg.Limits.Connections,
-		Version:        d.version,
+		Broker:               d.broker,
+		Log:                  d.log.Named("control"),
+		OwnerUID:             uint32(os.Geteuid()),
+		AdminGID:             adminGID,
+		ConnectionsMax:       cfg.Limits.Connections,
+		ConnectionsPerUIDMax: cfg.Limits.PerUID.Connections,
+		Version:              d.version,
 		State: func() string {
 			state, _ := d.phase.get()
 			return string(state)
 		},
+		Config:  d.configured,
+		Reload:  d.reload,
 		Observe: d.requests.Count,
 		Beat:    beat,
 	})
@@ -128,17 +112,18 @@ func (d *daemon) startControl(ctx context.Context) error {
 	return nil
 }
 
-// ensureRings reports every ring that cannot be made, not the first one only.
-func (d *daemon) ensureRings(ctx context.Context) error {
-	var errs []error
-	for i, r := range d.cfg.Rings {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		d.enter(wire.DaemonStarting, "creating ring "+r.Name)
-		if err := d.broker.EnsureRing(ringSpec(r)); err != nil {
-			errs = append(errs, fmt.Errorf("rings[%d] (%s): %w", i, r.Name, err))
-		}
+// makeRings makes every configured ring, or none and says what is wrong with
+// each. How the rings differ from the file is in the problems of the broker.
+func (d *daemon) makeRings(context.Context) error {
+	_, _, err := d.broker.Reconcile(ringSpecs(d.cfg.Load().Rings))
+	if err != nil && d.file != "" {
+		err = &linesError{d.file + ": ", err}
 	}
-	return errors.Join(errs...)
+	return err
+}
+
+// startReloads is the last step: a SIGHUP that came earlier has waited for it.
+func (d *daemon) startReloads(context.Context) error {
+	d.spawn("reload loop", d.answerSIGHUP)
+	return nil
 }

@@ -10,5 +10,6 @@
 // It distrusts method names and results of control requests (a client chooses
 // the former): what is not known, or is too much, is counted as "other". The
 // number of series is otherwise bounded by the limits of the configuration:
-// one set for each ring, one for each attachment.
+// one set for each ring, one for each attachment, one for each user who has
+// either.
 package metrics

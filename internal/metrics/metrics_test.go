@@ -22,14 +22,20 @@ func sample() Snapshot {
 	return Snapshot{
 		Ready: true, MemoryBytes: 4096, MemoryBytesMax: 8192, RingsMax: 256, AttachmentsMax: 4096,
 		Connections: 3, ConnectionsMax: 5, Adoptions: 6, Repairs: 7, Quarantined: 8, Problems: 9,
+		ReloadsOK: 3, ReloadsFailed: 4, LastReloadNanos: 1_700_000_000_500_000_000,
+		Users: []User{
+			{UID: 1001, MemoryBytes: 31, MemoryBytesMax: 32, Attachments: 33, AttachmentsMax: 34},
+			{UID: 4294967294, Attachments: 1},
+		},
 		Rings: []Ring{
 			{Name: "md", Live: true, PublishedRecords: 10, PublishedBytes: 11, CapacityBytes: 12, OccupancyBytes: 13,
 				Producers: 1, Consumers: 2, GapRecords: 14, HeldNanos: 1_500_000_000, DroppedRecords: 16, Demotions: 17},
 			{Name: "bad"},
 		},
 		Attachments: []Attachment{
-			{Ring: "md", Name: "top", Role: "consumer", Slot: 0, PositionBytes: 20, LagBytes: 21, MissedRecords: 22, MissedBytes: 23, Demoted: true},
-			{Ring: "md", Role: "producer", Slot: 0, PositionBytes: 24},
+			{Ring: "md", Name: "top", Role: "consumer", Slot: 0, State: "attached", PositionBytes: 20, LagBytes: 21, MissedRecords: 22, MissedBytes: 23, ChecksumErrors: 25, Demoted: true},
+			{Ring: "md", Role: "producer", Slot: 0, State: "detached", PositionBytes: 24},
+			{Ring: "md", Name: "bottom", Role: "consumer", Slot: 1, State: "resumable"},
 		},
 	}
 }
@@ -80,27 +86,40 @@ func TestScrapeShowsTheSnapshot(t *testing.T) {
 		"brokerd_build_info{version=v1.2.3}": 1, "brokerd_ready{}": 1,
 		"brokerd_memory_bytes{}": 4096, "brokerd_memory_limit_bytes{}": 8192,
 		"brokerd_rings{}": 2, "brokerd_rings_limit{}": 256,
-		"brokerd_attachments{}": 2, "brokerd_attachments_limit{}": 4096,
+		"brokerd_attachments{}": 3, "brokerd_attachments_limit{}": 4096,
 		"brokerd_connections{}": 3, "brokerd_connections_limit{}": 5,
 		"brokerd_control_requests_total{method=Attach,result=ok}":            2,
 		"brokerd_control_requests_total{method=other,result=MethodNotFound}": 1,
 		"brokerd_adoptions_total{}":                                          6, "brokerd_repairs_total{}": 7,
 		"brokerd_quarantined_rings{}": 8, "brokerd_problems{}": 9,
+		"brokerd_config_reloads_total{result=ok}": 3, "brokerd_config_reloads_total{result=failed}": 4,
+		"brokerd_config_last_reload_success_timestamp_seconds{}": 1_700_000_000.5,
+		"brokerd_uid_memory_bytes{uid=1001}":                     31, "brokerd_uid_memory_limit_bytes{uid=1001}": 32,
+		"brokerd_uid_attachments{uid=1001}": 33, "brokerd_uid_attachments_limit{uid=1001}": 34,
+		"brokerd_uid_memory_bytes{uid=4294967294}": 0, "brokerd_uid_attachments{uid=4294967294}": 1,
 		"brokerd_ring_live{ring=md}": 1, "brokerd_ring_live{ring=bad}": 0,
 		"brokerd_ring_published_records_total{ring=md}": 10, "brokerd_ring_published_bytes_total{ring=md}": 11,
 		"brokerd_ring_capacity_bytes{ring=md}": 12, "brokerd_ring_occupancy_bytes{ring=md}": 13,
 		"brokerd_ring_producers{ring=md}": 1, "brokerd_ring_consumers{ring=md}": 2,
-		"brokerd_ring_gap_records_total{ring=md}": 14, "brokerd_ring_held_seconds_total{ring=md}": 1.5,
+		"brokerd_ring_attachments{ring=md,role=consumer,state=attached}": 1, "brokerd_ring_attachments{ring=md,role=consumer,state=detached}": 0,
+		"brokerd_ring_attachments{ring=md,role=consumer,state=resumable}": 1, "brokerd_ring_attachments{ring=md,role=producer,state=detached}": 1,
+		"brokerd_ring_attachments{ring=bad,role=consumer,state=resumable}": 0,
+		"brokerd_ring_gap_records_total{ring=md}":                          14, "brokerd_ring_held_seconds_total{ring=md}": 1.5,
 		"brokerd_ring_dropped_records_total{ring=md}": 16, "brokerd_ring_demotions_total{ring=md}": 17,
 		"brokerd_attachment_position_bytes" + top: 20, "brokerd_attachment_position_bytes" + producer: 24,
 		"brokerd_attachment_lag_bytes" + top: 21, "brokerd_attachment_missed_records_total" + top: 22,
-		"brokerd_attachment_missed_bytes_total" + top: 23, "brokerd_attachment_demotions_total" + top: 1,
+		"brokerd_attachment_checksum_errors_total" + top: 25, "brokerd_attachment_missed_bytes_total" + top: 23, "brokerd_attachment_demotions_total" + top: 1,
 		"brokerd_attachment_demotions_total" + producer: 0,
 	}
 	got := scrape(t, h)
 	for series, value := range want {
 		if g, there := got[series]; !there || g != value {
 			t.Errorf("%s: got %v (there: %v), want %v", series, g, there, value)
+		}
+	}
+	for _, limit := range []string{"memory_limit_bytes", "attachments_limit"} {
+		if v, there := got["brokerd_uid_"+limit+"{uid=4294967294}"]; there {
+			t.Errorf("a user without a quota has brokerd_uid_%s %v", limit, v)
 		}
 	}
 	for _, f := range table() { // a new row without an expectation above fails

@@ -17,8 +17,21 @@ type Snapshot struct {
 	Adoptions, Repairs    uint64 // since the daemon started
 	Quarantined, Problems int
 
+	ReloadsOK, ReloadsFailed uint64 // since the daemon started
+	LastReloadNanos          int64  // of the last good one, since 1970, UTC; 0 for none
+
+	Users       []User
 	Rings       []Ring
 	Attachments []Attachment
+}
+
+// User is what one user has. UID is unique in a Snapshot.
+type User struct {
+	UID            uint32
+	MemoryBytes    uint64 // of the rings that it owns
+	MemoryBytesMax uint64 // 0: no quota
+	Attachments    int    // in every state
+	AttachmentsMax int    // 0: no quota
 }
 
 // Ring is one ring: what it has done since its epoch began.
@@ -40,8 +53,10 @@ type Ring struct {
 type Attachment struct {
 	Ring, Name, Role string
 	Slot             int
+	State            string
 
 	PositionBytes, LagBytes    uint64
 	MissedRecords, MissedBytes uint64
+	ChecksumErrors             uint64
 	Demoted                    bool // a demote reader that became a skip reader
 }

@@ -38,7 +38,7 @@ type emitter func(value float64, labels ...string)
 
 // table lists every metric of brokerd.
 func table() []family {
-	return slices.Concat(daemonFamilies(), ringFamilies(), attachmentFamilies())
+	return slices.Concat(daemonFamilies(), userFamilies(), ringFamilies(), attachmentFamilies())
 }
 
 func daemonFamilies() []family {
@@ -56,7 +56,7 @@ func daemonFamilies() []family {
 			daemon(func(s Snapshot) float64 { return float64(len(s.Rings)) })},
 		{"brokerd_rings_limit", gauge, "limits.rings.", none,
 			daemon(func(s Snapshot) float64 { return float64(s.RingsMax) })},
-		{"brokerd_attachments", gauge, "Attachments of all rings, detached ones of living processes included.", none,
+		{"brokerd_attachments", gauge, "Attachments of all rings, in every state.", none,
 			daemon(func(s Snapshot) float64 { return float64(len(s.Attachments)) })},
 		{"brokerd_attachments_limit", gauge, "limits.attachments.", none,
 			daemon(func(s Snapshot) float64 { return float64(s.AttachmentsMax) })},
@@ -74,6 +74,29 @@ func daemonFamilies() []family {
 			daemon(func(s Snapshot) float64 { return float64(s.Quarantined) })},
 		{"brokerd_problems", gauge, "Things an operator should look at; brokerctl status lists them.", none,
 			daemon(func(s Snapshot) float64 { return float64(s.Problems) })},
+		{"brokerd_config_reloads_total", counter, "Reloads of the configuration by result: ok, or failed, which changes nothing.", []string{"result"},
+			func(v view, emit emitter) {
+				emit(float64(v.ReloadsOK), "ok")
+				emit(float64(v.ReloadsFailed), "failed")
+			}},
+		{"brokerd_config_last_reload_success_timestamp_seconds", gauge, "When a reload took effect last, since 1970; 0 when none has since the daemon started.", none,
+			daemon(func(s Snapshot) float64 { return float64(s.LastReloadNanos) / float64(time.Second) })},
+	}
+}
+
+// userFamilies show a quota only for those whom it binds, so that use divided
+// by quota is about them and nobody else.
+func userFamilies() []family {
+	uid := []string{"uid"}
+	return []family{
+		{"brokerd_uid_memory_bytes", gauge, "Memory that the files of this user's rings take.", uid,
+			eachUser(func(u User) float64 { return float64(u.MemoryBytes) }, always)},
+		{"brokerd_uid_memory_limit_bytes", gauge, "limits.per_uid.memory, for a user whom it binds.", uid,
+			eachUser(func(u User) float64 { return float64(u.MemoryBytesMax) }, notZero)},
+		{"brokerd_uid_attachments", gauge, "Attachments of this user in every state.", uid,
+			eachUser(func(u User) float64 { return float64(u.Attachments) }, always)},
+		{"brokerd_uid_attachments_limit", gauge, "limits.per_uid.attachments, for a user whom it binds.", uid,
+			eachUser(func(u User) float64 { return float64(u.AttachmentsMax) }, notZero)},
 	}
 }
 
@@ -92,8 +115,10 @@ func ringFamilies() []family {
 			eachRing(func(r Ring) float64 { return float64(r.OccupancyBytes) })},
 		{"brokerd_ring_producers", gauge, "Producers attached.", ring,
 			eachRing(func(r Ring) float64 { return float64(r.Producers) })},
-		{"brokerd_ring_consumers", gauge, "Consumers attached.", ring,
+		{"brokerd_ring_consumers", gauge, "Consumers attached, kept cursors included.", ring,
 			eachRing(func(r Ring) float64 { return float64(r.Consumers) })},
+		{"brokerd_ring_attachments", gauge, "Attachments by role and state: attached, detached (the process lives, its connection is gone or its hold was ended) or resumable (a cursor kept for a reader that may come back).", []string{"ring", "role", "state"},
+			eachState},
 		{"brokerd_ring_gap_records_total", counter, "Records lost because their producer died or gave up before publishing them.", ring,
 			eachRing(func(r Ring) float64 { return float64(r.GapRecords) })},
 		{"brokerd_ring_held_seconds_total", counter, "Time that producers waited for readers.", ring,
@@ -116,6 +141,8 @@ func attachmentFamilies() []family {
 			eachAttachment(func(a Attachment) float64 { return float64(a.MissedRecords) })},
 		{"brokerd_attachment_missed_bytes_total", counter, "Bytes this reader never saw because it was overrun.", attachment,
 			eachAttachment(func(a Attachment) float64 { return float64(a.MissedBytes) })},
+		{"brokerd_attachment_checksum_errors_total", counter, "Records whose checksum this reader found wrong.", attachment,
+			eachAttachment(func(a Attachment) float64 { return float64(a.ChecksumErrors) })},
 		{"brokerd_attachment_demotions_total", counter, "1 once this reader was demoted to a skip reader.", attachment,
 			eachAttachment(func(a Attachment) float64 { return truth(a.Demoted) })},
 	}
@@ -123,6 +150,40 @@ func attachmentFamilies() []family {
 
 func daemon(value func(Snapshot) float64) func(view, emitter) {
 	return func(v view, emit emitter) { emit(value(v.Snapshot)) }
+}
+
+// eachState counts each ring's attachments. Roles and states that go together
+// are always there, so that a query finds a zero and not nothing.
+func eachState(v view, emit emitter) {
+	type key struct{ ring, role, state string }
+	counts := map[key]int{}
+	for _, r := range v.Rings {
+		for _, state := range []string{"attached", "detached"} {
+			counts[key{r.Name, "producer", state}] = 0
+			counts[key{r.Name, "consumer", state}] = 0
+		}
+		counts[key{r.Name, "consumer", "resumable"}] = 0
+	}
+	for _, a := range v.Attachments {
+		counts[key{a.Ring, a.Role, a.State}]++
+	}
+	for k, n := range counts {
+		emit(float64(n), k.ring, k.role, k.state)
+	}
+}
+
+func always(float64) bool { return true }
+
+func notZero(value float64) bool { return value != 0 }
+
+func eachUser(value func(User) float64, shown func(float64) bool) func(view, emitter) {
+	return func(v view, emit emitter) {
+		for _, u := range v.Users {
+			if n := value(u); shown(n) {
+				emit(n, strconv.FormatUint(uint64(u.UID), 10))
+			}
+		}
+	}
 }
 
 func eachRing(value func(Ring) float64) func(view, emitter) {

@@ -14,6 +14,7 @@ const (
 	startLatest startKind = iota
 	startOldest
 	startPosition
+	startResume
 )
 
 // FromLatest starts behind the newest record: only what comes is read.
@@ -26,6 +27,14 @@ func FromOldest() Start { return Start{kind: startOldest} }
 // be the start of a record (or the end of the ring): *PositionError otherwise.
 func FromPosition(pos uint64) Start { return Start{kind: startPosition, position: pos} }
 
+// FromResume starts at the cursor that the slot's former reader left in its page
+// (ConsumerOptions.KeepCursor), or with the exact count of what was missed when
+// the ring no longer holds that position.
+func FromResume() Start { return Start{kind: startResume} }
+
+// Resumes says whether the start is FromResume.
+func (s Start) Resumes() bool { return s.kind == startResume }
+
 // String gives the word that the command line uses.
 func (s Start) String() string {
 	switch s.kind {
@@ -33,6 +42,8 @@ func (s Start) String() string {
 		return "oldest"
 	case startPosition:
 		return fmt.Sprint(s.position)
+	case startResume:
+		return "resume"
 	}
 	return "latest"
 }
@@ -41,6 +52,48 @@ func (s Start) String() string {
 // does not overtake. A reader that gates needs two: its first gate, however
 // stale, already stops producers (gate.go).
 const startTriesMax = 10000
+
+// begin goes to the start.
+func (c *consumer) begin(from Start) error {
+	if from.kind == startResume {
+		return c.attachAtCursor()
+	}
+	return c.attach(from)
+}
+
+// startAt is the end of every way to a start, which hold has secured.
+func (c *consumer) startAt(at boundary) {
+	c.pos, c.seq = at.pos, at.seq
+	if c.keep {
+		c.saveCursor()
+	}
+	c.told = ^at.pos // so that publish tells the start, too
+	c.publish()
+}
+
+// attachAtCursor goes on where the slot's former reader stopped, or, when that is
+// overwritten, at the oldest record, and counts what was missed in between.
+func (c *consumer) attachAtCursor() error {
+	at, ok := c.savedCursor()
+	if !ok {
+		return c.attach(FromOldest())
+	}
+	c.resumed = true
+	if c.hold(at.pos) {
+		c.startAt(at)
+		return nil
+	}
+	if err := c.attach(FromOldest()); err != nil {
+		return err
+	}
+	first := boundary{c.pos, c.seq}
+	if first.pos < at.pos || first.seq < at.seq {
+		return corruptAt(at.pos, "the cursor kept for record %d does not fit the ring", at.seq)
+	}
+	c.pos, c.seq = at.pos, at.seq
+	c.miss(first, first.seq-at.seq)
+	return nil
+}
 
 // attach finds the start, publishes the gate and checks that it was seen.
 func (c *consumer) attach(from Start) error {
@@ -63,9 +116,7 @@ func (c *consumer) attach(from Start) error {
 		if !ok || !c.hold(at.pos) {
 			continue
 		}
-		c.pos, c.seq = at.pos, at.seq
-		c.told = ^at.pos // so that publish tells the start, too
-		c.publish()
+		c.startAt(at)
 		return nil
 	}
 	return c.giveUp(corruptAt(load64(c.b, offAnnounce), "no start position holds still"))

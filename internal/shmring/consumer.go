@@ -27,7 +27,17 @@ type ConsumerOptions struct {
 	Policy     Policy
 	Wait       WaitStrategy
 	From       Start
+	// Tags, if any, are those of the records that are delivered (at most
+	// TagsMax); others are stepped over, payload untouched, and count as Filtered.
+	Tags []uint16
+	// KeepCursor leaves the cursor in the page when this reader ends, for one
+	// that starts FromResume; a gating reader goes on gating until the daemon
+	// takes the slot back.
+	KeepCursor bool
 }
+
+// TagsMax is how many tags a reader can select.
+const TagsMax = 64
 
 // ConsumerStats count since the attachment began.
 type ConsumerStats struct {
@@ -36,6 +46,8 @@ type ConsumerStats struct {
 	Delivered                  uint64
 	MissedRecords, MissedBytes uint64
 	GapRecords                 uint64
+	Filtered                   uint64 // passed over because of their tag
+	ChecksumErrors             uint64 // records whose checksum was wrong
 	Gating, Demoted            bool
 	Policy                     Policy
 	Generation                 uint32
@@ -57,8 +69,11 @@ type Consumer struct {
 // case. Errors: ErrNotRing, ErrVersion, ErrCorrupt, ErrRemoved, *PositionError.
 func OpenConsumer(data, cursor *os.File, o ConsumerOptions) (c *Consumer, err error) {
 	defer func() { err = errors.Join(err, data.Close(), cursor.Close()) }()
-	if o.Policy < PolicyBlock || o.Policy > PolicySkip {
-		return nil, fmt.Errorf("%w: policy %s", ErrNotSupported, o.Policy)
+	if o.Policy < PolicyBlock || o.Policy > PolicyLatest {
+		return nil, fmt.Errorf("policy %s: want block, demote, skip or latest", o.Policy)
+	}
+	if len(o.Tags) > TagsMax {
+		return nil, fmt.Errorf("%d tags: want at most %d", len(o.Tags), TagsMax)
 	}
 	if o.Slot < 0 || o.Slot >= ConsumersMax {
 		return nil, fmt.Errorf("slot %d: want 0 to %d", o.Slot, ConsumersMax-1)
@@ -66,9 +81,6 @@ func OpenConsumer(data, cursor *os.File, o ConsumerOptions) (c *Consumer, err er
 	config, err := readHeader(data)
 	if err != nil {
 		return nil, err
-	}
-	if config.Many || config.Checksum {
-		return nil, fmt.Errorf("%w: rings with many producers or checksums", ErrNotSupported)
 	}
 	b, err := mapFile(data, config.dataBytes(), false)
 	if err != nil {
@@ -97,6 +109,8 @@ func newConsumer(b, page []byte, config Config, o ConsumerOptions) *Consumer {
 			timestamps: config.Timestamps,
 			gating:     o.Policy == PolicyBlock || o.Policy == PolicyDemote,
 			gate:       gateNone,
+			tags:       o.Tags,
+			keep:       o.KeepCursor,
 			buf:        make([]byte, config.RecordMax),
 		},
 		m:      mapping{data: b, cursors: [][]byte{page}},
@@ -110,7 +124,7 @@ func (c *Consumer) attachGuarded(from Start) (err error) {
 	if err := c.lent(); err != nil {
 		return err
 	}
-	if err := c.attach(from); err != nil {
+	if err := c.begin(from); err != nil {
 		return err
 	}
 	c.start = c.pos
@@ -125,10 +139,17 @@ func (c *Consumer) attachGuarded(from Start) (err error) {
 func (c *Consumer) Receive(ctx context.Context) (r Record, err error) {
 	defer c.m.catch(&err, debug.SetPanicOnFault(true))
 	for {
-		if r, err = c.receive(); err != ErrEmpty {
+		switch r, err = c.receive(); err {
+		case ErrEmpty:
+			err = c.await(ctx)
+		case errPassing:
+			c.finish()
+			c.tell()
+			err = context.Cause(ctx)
+		default:
 			return r, err
 		}
-		if err := c.await(ctx); err != nil {
+		if err != nil {
 			return Record{}, err
 		}
 	}
@@ -137,9 +158,13 @@ func (c *Consumer) Receive(ctx context.Context) (r Record, err error) {
 // TryReceive is Receive that returns ErrEmpty instead of waiting.
 func (c *Consumer) TryReceive() (r Record, err error) {
 	defer c.m.catch(&err, debug.SetPanicOnFault(true))
-	if r, err = c.receive(); err != ErrEmpty {
+	for err = errPassing; err == errPassing; {
+		r, err = c.receive()
+	}
+	if err != ErrEmpty {
 		return r, err
 	}
+	c.finish()
 	c.tell()
 	if err := c.alive(); err != nil {
 		return Record{}, err
@@ -154,11 +179,11 @@ func (c *Consumer) receive() (Record, error) {
 	c.finish()
 	for {
 		p, err := c.poll()
-		if err != nil {
-			return Record{}, err
+		var r Record
+		if err == nil {
+			r, err = c.take(p)
 		}
-		r, ok := c.take(p)
-		if !ok {
+		if err == errLapped {
 			if !c.resync() {
 				return Record{}, ErrEmpty
 			}
@@ -170,7 +195,7 @@ func (c *Consumer) receive() (Record, error) {
 				return Record{}, err
 			}
 		}
-		return r, nil
+		return r, err
 	}
 }
 
@@ -188,7 +213,7 @@ func (c *Consumer) Poll(fn func(Record) error, limit int) (n int, err error) {
 	c.finish()
 	for n < limit {
 		p, err := c.poll()
-		if err == ErrEmpty {
+		if err == ErrEmpty || err == errPassing {
 			break
 		}
 		if err != nil {
@@ -211,6 +236,7 @@ func (c *Consumer) Poll(fn func(Record) error, limit int) (n int, err error) {
 			}
 		}
 	}
+	c.finish()
 	c.tell()
 	return n, c.alive()
 }
@@ -221,11 +247,13 @@ func (c *Consumer) Poll(fn func(Record) error, limit int) (n int, err error) {
 func (c *Consumer) show(p part, fn func(Record) error) (shown bool, err error) {
 	r := c.view(p)
 	r.Missed, r.MissedBytes, r.Gaps = c.missed, c.missedLen, c.gaps
-	if c.lappable() && c.lapped() {
-		if !c.resync() {
-			return false, ErrEmpty
-		}
+	switch err := c.verify(p, &r); {
+	case err == errLapped && !c.resync():
+		return false, ErrEmpty
+	case err == errLapped:
 		return false, nil
+	case err != nil:
+		return false, err
 	}
 	err = fn(r)
 	if c.lappable() && c.lapped() {
@@ -234,14 +262,8 @@ func (c *Consumer) show(p part, fn func(Record) error) (shown bool, err error) {
 	}
 	c.deliver(&r)
 	c.step(p)
+	c.finish()
 	return true, err
-}
-
-// tell publishes gate and statistics and wakes a producer that waits for them.
-func (c *Consumer) tell() {
-	if c.publish() {
-		futexWake(c.page, cuGate)
-	}
 }
 
 // Position is that of the next record, in bytes.
@@ -272,7 +294,11 @@ func (c *Consumer) Stats() ConsumerStats {
 	return s
 }
 
-// Close stops gating, publishes the final position and unmaps. Views that were
+// Resumed says whether the reader started at a cursor that another had left.
+func (c *Consumer) Resumed() bool { return c.resumed }
+
+// Close publishes the final position, stops gating, unless its cursor is kept for
+// a successor, and unmaps. Views that were
 // handed out must not be used any more. The attachment itself ends with Detach
 // or with its connection.
 func (c *Consumer) Close() error {
@@ -287,7 +313,7 @@ func (c *Consumer) leave() (err error) {
 	defer c.m.catch(&err, debug.SetPanicOnFault(true))
 	c.finish()
 	c.tell()
-	if c.gating {
+	if c.gating && !c.keep {
 		store64(c.page, cuGate, gateNone)
 		futexWake(c.page, cuGate)
 	}

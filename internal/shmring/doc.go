@@ -1,4 +1,4 @@
-// Package shmring is the ring: variable-size records, one producer, many
+// Package shmring is the ring: variable-size records, one producer or many, and
 // consumers that each see every record, in memory that processes share.
 //
 // # What it owns
@@ -29,7 +29,7 @@
 //
 //	 0        8     12    16            16+8 (timestamps)
 //	+--------+-----+-----+-------------+----------------------+
-//	| commit | len | aux | [timestamp] | payload ... to 16    |
+//	| commit | len | aux | [timestamp] | payload [crc] to 16  |
 //	+--------+-----+-----+-------------+----------------------+
 //	commit = (position | kind) xor key
 //
@@ -45,6 +45,7 @@
 // reader's own page evicts that reader only.
 //
 // Where a memory-ordering argument is needed it stands beside the atomics it is
-// about: publishing in producer.go, gates in gate.go, overruns in receive.go,
-// sleeping in wait.go.
+// about: publishing in producer.go, claims among many producers in claim.go and
+// many.go and their repair in repair.go, gates in gate.go, overruns in overrun.go,
+// cursors in cursor.go, sleeping in wait.go.
 package shmring

@@ -29,8 +29,6 @@ var (
 	ErrClosed = errors.New("attachment is closed")
 	// ErrEndOfStream: a producer wrote an end record; reading may go on.
 	ErrEndOfStream = errors.New("end of stream")
-	// ErrNotSupported: the ring needs a feature this version has reserved.
-	ErrNotSupported = errors.New("not supported yet")
 	// ErrNothingReserved: Commit without a Reserve before it.
 	ErrNothingReserved = errors.New("commit without a reservation")
 )
@@ -66,6 +64,18 @@ type OverrunError struct {
 
 func (e *OverrunError) Error() string {
 	return fmt.Sprintf("record at position %d was overwritten while it was read; slow reader", e.Position)
+}
+
+// ChecksumError says that a record's CRC32C does not fit its bytes. The record
+// counts in ConsumerStats.ChecksumErrors; reading goes on behind it.
+type ChecksumError struct {
+	Position, Sequence uint64
+	Want, Got          uint32 // as stored, as computed
+}
+
+func (e *ChecksumError) Error() string {
+	return fmt.Sprintf("record %d at position %d: checksum is %08x, computed %08x; its payload was altered after it was published",
+		e.Sequence, e.Position, e.Want, e.Got)
 }
 
 func corruptAt(pos uint64, format string, args ...any) error {

@@ -49,19 +49,22 @@ func FuzzRecordScan(f *testing.F) {
 		if repair { // make the first commit word right, so that the rest is looked at
 			store64(h.b, h.at(start), h.commitWord(start, kindData))
 		}
-		store64(h.b, offHint, hint)
+		store64(h.b, producerEntry(0)+psHint, hint)
+		store64(h.b, offLentMask, 1)
 		store64(h.b, offAnnounce, announce)
 		if s, err := h.Stats(); err == nil && s.Position > announce+h.capacity {
 			t.Fatalf("position %d, announced %d", s.Position, announce)
 		}
-		h.setBit(offProducerMask, 0, true)
+		if err := h.BindProducer(0, Binding{Generation: 1}); err != nil {
+			t.Fatal(err)
+		}
 		q := newProducer(h.b, h.m.cursors, h.config, ProducerOptions{})
 		if q.resumeGuarded() == nil {
 			if err := q.TrySend([]byte("x")); err != nil {
 				t.Fatal(err)
 			}
 		}
-		for slot, policy := range []Policy{PolicyBlock, PolicyDemote, PolicySkip} {
+		for slot, policy := range []Policy{PolicyBlock, PolicyDemote, PolicySkip, PolicyLatest} {
 			c, err := h.tryConsumer(slot, policy, ConsumerOptions{From: FromOldest()})
 			if err != nil {
 				continue

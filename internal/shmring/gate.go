@@ -86,9 +86,12 @@ func (p *producer) raise(need uint64) int {
 	return slotNone
 }
 
-// heldBy says whether the reader in slot still is in the way of the claim that
-// raise refused last.
+// heldBy says whether the holder, a reader's slot or holderOf a producer, still is
+// in the way of the claim that was refused last.
 func (p *producer) heldBy(slot int) bool {
+	if slot >= ConsumersMax {
+		return p.heldByClaim(slot - ConsumersMax)
+	}
 	gate, ok := p.gateOf(slot, p.tail)
 	return ok && gate+p.capacity < p.tail+p.need
 }

@@ -2,6 +2,7 @@ package shmring
 
 import (
 	"encoding/binary"
+	"errors"
 	"testing"
 	"unsafe"
 )
@@ -40,6 +41,9 @@ func newHeapRing(t testing.TB, c Config) *heapRing {
 	r.m.data = b
 	r.ring = ring{geometry: c.geometry(), b: b, cursors: r.m.cursors}
 	store32(b, offState, uint32(StateLive))
+	if c.Many {
+		store64(b, offTail, tailWord(0, ownerNone, 0))
+	}
 	return &heapRing{Ring: r, config: c}
 }
 
@@ -57,7 +61,11 @@ func (h *heapRing) bind(slot int, generation uint32, policy Policy, demoteAfter 
 
 func (h *heapRing) producer(t testing.TB, o ProducerOptions) *Producer {
 	t.Helper()
-	h.setBit(offProducerMask, o.Slot, true)
+	if bound, err := h.ProducerBound(o.Slot); err != nil || !bound {
+		if err := errors.Join(err, h.BindProducer(o.Slot, Binding{Generation: 1})); err != nil {
+			t.Fatal(err)
+		}
+	}
 	p := newProducer(h.b, h.m.cursors, h.config, o)
 	if err := p.resumeGuarded(); err != nil {
 		t.Fatal(err)

@@ -11,10 +11,10 @@ import (
 // several holds is a fair measure: a reader that is a little too slow holds the
 // producer again and again, each time for a moment.
 type holds struct {
-	nanos   [ConsumersMax]int64
-	evicted [ConsumersMax]uint32 // generations whose page faulted here
-	slot    int                  // that holds now
-	since   int64                // monotonic ns of the running hold's last account, 0 = none
+	nanos   [ConsumersMax + 1]int64 // the last: by other producers' claims
+	evicted [ConsumersMax]uint32    // generations whose page faulted here
+	slot    int                     // that holds now
+	since   int64                   // monotonic ns of the running hold's last account, 0 = none
 }
 
 // account adds the time since the last call to the slot that held the producer
@@ -22,7 +22,7 @@ type holds struct {
 func (h *holds) account(slot int, now int64) (added int64) {
 	if h.since != 0 {
 		added = max(now-h.since, 0)
-		h.nanos[h.slot] += added
+		h.nanos[min(h.slot, ConsumersMax)] += added
 	}
 	h.slot, h.since = slot, now
 	if slot == slotNone {
@@ -33,11 +33,14 @@ func (h *holds) account(slot int, now int64) (added int64) {
 
 func (h *holds) caughtUp(slot int) { h.nanos[slot] = 0 }
 
-// holdSlot notes the reader in slot that holds the producer at time now
-// (monotonic ns) and demotes it when its deadline has passed. It returns the ns
-// until that deadline, or a negative number for a reader that has none.
+// holdSlot notes who holds the producer at time now (monotonic ns), a reader's
+// slot or holderOf a producer, and demotes a reader when its deadline has passed.
+// It returns the ns until that deadline, or a negative number when there is none.
 func (p *producer) holdSlot(slot int, now int64) (left int64) {
 	p.release(slot, now)
+	if slot >= ConsumersMax {
+		return -1
+	}
 	entry := consumerEntry(slot)
 	if Policy(load32(p.b, entry+csPolicy)) != PolicyDemote {
 		return -1
@@ -63,12 +66,13 @@ func (p *producer) release(slot int, now int64) {
 	}
 }
 
-// open opens a claim of n payload bytes. When a reader holds the producer it
+// open opens a claim of n payload bytes, for one record or none. When a reader
+// (or, with many producers, a claim that is a whole lap old) holds the producer it
 // waits, if block is set, or returns ErrFull; the time counts against a demote
 // reader either way.
-func (p *Producer) open(ctx context.Context, n int, block bool) error {
+func (p *Producer) open(ctx context.Context, n int, records uint64, block bool) error {
 	for round := 0; ; round++ {
-		slot, left, err := p.openNow(n)
+		slot, left, err := p.openNow(n, records)
 		switch {
 		case err == errCursorFault:
 			continue // that reader is evicted now
@@ -90,12 +94,14 @@ func (p *Producer) open(ctx context.Context, n int, block bool) error {
 	}
 }
 
-func (p *Producer) openNow(n int) (slot int, left int64, err error) {
+func (p *Producer) openNow(n int, records uint64) (slot int, left int64, err error) {
 	defer p.m.catch(&err, debug.SetPanicOnFault(true))
 	if err := p.admit(n); err != nil {
 		return slotNone, 0, err
 	}
-	slot = p.claim(uint64(n))
+	if slot, err = p.claim(uint64(n), records); err != nil {
+		return slotNone, 0, err
+	}
 	if slot != slotNone {
 		return slot, p.holdSlot(slot, p.now()), nil
 	}
@@ -105,8 +111,8 @@ func (p *Producer) openNow(n int) (slot int, left int64, err error) {
 	return slotNone, 0, nil
 }
 
-// awaitGate waits, as the strategy says, for the reader in slot to move its
-// gate; left is how long that may take before it is demoted, or negative.
+// awaitGate waits, as the strategy says, until the reader in slot has moved its
+// gate or the claim is complete; left is how long that may take before it is demoted, or negative.
 func (p *Producer) awaitGate(round, slot int, left int64) (err error) {
 	defer p.m.catch(&err, debug.SetPanicOnFault(true))
 	for range p.wait.looks() {

@@ -47,13 +47,13 @@ const (
 	offParkMask     = 0x110 // u64, of those, the ones that may sleep
 	offFenceMask    = 0x118 // u64, of those, the ones without membarrier
 	offProducerMask = 0x120 // u64, bound producer slots
+	offLentMask     = 0x128 // u64, producer slots that were ever lent: claims and hints stay there
 
 	// Written by producers: a group of 128 bytes each.
-	offTail         = 0x180 // u64, many producers: reserved
+	offTail         = 0x180 // u64, many producers: tail word (claim.go)
 	offAnnounce     = 0x200 // u64, no byte at or past it was ever written
-	offUsable       = 0x280 // u64, many producers: reserved
-	offSeqBase      = 0x288 // u64, many producers: reserved
-	offHint         = 0x300 // u64 position + u64 sequence, a recent record boundary
+	offUsable       = 0x280 // u64, many producers: may be claimed up to it
+	offSeqBase      = 0x288 // u64, many producers: a recent sequence number
 	offSpaceWaiters = 0x380 // u32, producers asleep on a gate
 	offWakeSeq      = 0x400 // u32, futex of sleeping consumers
 
@@ -70,16 +70,20 @@ const (
 	csDemoted         = 0x10 // u64, the generation that producers demoted
 	csFlags           = 0x18 // u32, slotNoFutex
 	slotNoFutex       = 1 << 0
-	// 0x20..0x3F reserved: cursors that outlive their process.
 )
 
-// Producer slot table. The first 64 bytes are the claim of the many-producer
-// protocol (reserved), the second 64 the producer's statistics.
+// Producer slot table. The first 64 bytes are written with each claim and now
+// and then for the hint, the second 64 hold the producer's statistics.
 const (
 	producersOff      = consumersOff + ConsumersMax*consumerSlotBytes
 	producerSlotBytes = 128
-	psClaim           = 0x00 // u64 intent, u32 bytes, u32 records, u64 position: reserved
+	psIntent          = 0x00 // u64, many producers: the tail word that the claim was made on, intentNone = no claim
+	psClaimLen        = 0x08 // u32 bytes, u32 records
+	psClaimPos        = 0x10 // u64
+	psClaimSeq        = 0x18 // u64
+	psHint            = 0x20 // u64 position + u64 sequence of a recent record of this producer
 	psGeneration      = 0x40 // u32, written by the daemon
+	psFlags           = 0x44 // u32, slotNoFutex, written by the daemon
 	psHeldNanos       = 0x48 // u64
 	psDropped         = 0x50 // u64
 	psDemotions       = 0x58 // u64
@@ -112,6 +116,11 @@ const (
 	cuMissedBytes   = 0x118 // u64
 	cuGaps          = 0x120 // u64 records
 	cuDelivered     = 0x128 // u64 records
+	cuChecksum      = 0x130 // u64 records
+	// The cursor that a successor resumes at: the entry that the count's lowest
+	// bit names. The other one is being written.
+	cuCursor        = 0x140 // u64 count of stores, 0 = no cursor
+	cuCursorEntries = 0x150 // two of u64 position + u64 sequence
 	// 0x400..0xFFF reserved: latency histogram.
 	gateNone = ^uint64(0)
 )
@@ -123,11 +132,13 @@ const (
 	ConsumersMax     = 64
 
 	producersMaxFormat = 64
+	// producersManyMax leaves out slot 63: its number means "no owner".
+	producersManyMax = producersMaxFormat - 1
 	// recordOverheadBytesMax is what header, timestamp and checksum may add.
 	recordOverheadBytesMax = 64
 	// positionMax retires a ring long before a position could overflow.
 	positionMax = uint64(1) << 60
-	// hintBytesFormat: a producer renews the hint at each multiple of it.
+	// hintBytesFormat: a producer renews its hint when it is that far behind.
 	hintBytesFormat = 4096
 )
 
@@ -162,9 +173,9 @@ type Config struct {
 	Epoch        uint64 // > 0; tells a re-created ring from its predecessor
 	Key          uint64 // guards against coincidence, no secret; 0: Create draws one
 	ConsumersMax int    // consumer slots, 1 to ConsumersMax
-	Many         bool   // several producers (reserved)
+	Many         bool   // several producers, up to ProducersMax
 	Timestamps   bool   // publish time in every record
-	Checksum     bool   // CRC32C in every record (reserved)
+	Checksum     bool   // CRC32C in every record
 }
 
 // Validate says whether a ring of this geometry can exist.
@@ -185,6 +196,14 @@ func (c Config) Validate() error {
 		return errors.New("key: the top four bits must not all be zero")
 	}
 	return nil
+}
+
+// ProducersMax is how many producer slots the ring lends.
+func (c Config) ProducersMax() int {
+	if c.Many {
+		return producersManyMax
+	}
+	return 1
 }
 
 // RecordMaxFor is the largest payload, in bytes, that a ring of the given

@@ -70,6 +70,9 @@ func (r *Ring) allocate() (err error) {
 func (r *Ring) format() (err error) {
 	defer r.m.catch(&err, debug.SetPanicOnFault(true))
 	r.config.encodeHeader(r.b)
+	if r.config.Many {
+		store64(r.b, offTail, tailWord(0, ownerNone, 0))
+	}
 	store32(r.b, offState, uint32(StateLive))
 	for slot := range r.config.ConsumersMax {
 		page, err := r.page(slot)

@@ -136,3 +136,10 @@ func registerMembarrier() bool { return true }
 func HasMembarrier() bool { return true }
 
 func schedYield() {}
+
+// A poller is not part of the model: its sleep is sleepOnce, ring by ring.
+type futexWaiter struct{}
+
+func newFutexWaiter([]byte, uint64, uint32) futexWaiter { return futexWaiter{} }
+
+func futexWaitAny([]futexWaiter, time.Duration) {}

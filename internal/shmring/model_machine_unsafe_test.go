@@ -48,6 +48,7 @@ type thread struct {
 	hist     uint64
 	seen     int // memory version at the last at
 	futex    uintptr
+	remains  func() uint64 // what a death leaves outside of memory; nil: nothing
 	buffer   []pendingStore
 }
 
@@ -142,7 +143,8 @@ func (m *machine) where(b []byte) uint64 {
 // private words are of no interest to any other thread of a run: no step.
 func (m *machine) private(b []byte, off uint64) bool {
 	if uintptr(unsafe.Pointer(unsafe.SliceData(b))) == m.data {
-		return off >= producersOff && off < syncOff || m.quiet != nil && m.quiet(off)
+		stats := off >= producersOff && off < syncOff && (off-producersOff)%producerSlotBytes >= psGeneration
+		return stats || m.quiet != nil && m.quiet(off)
 	}
 	return off >= cuPosition
 }
@@ -293,6 +295,10 @@ func (m *machine) do(a action) {
 	case 'k':
 		a.t.flushAll() // the hardware drains the buffer of a dead process, too
 		a.t.state = threadDead
+		a.t.hist = 0 // nobody will ever know
+		if a.t.remains != nil {
+			a.t.hist = a.t.remains()
+		}
 		m.killsLeft--
 		m.version++ // who waits looks again
 	default:

@@ -1,17 +1,21 @@
 package shmring
 
+import "hash/crc32"
+
 // A record, aligned to 16 bytes, frame = align16(16 + 8*timestamps + len + 4*checksum):
 //
 //	00 commit u64 = (position | kind) xor key, stored last
 //	08 len u32    data: payload bytes; pad, gap, end: frame bytes
 //	0C aux u32    data: tag in the low 16 bits; gap: records lost in the low 24;
-//	              the top 8 bits are reserved for the previous owner (many)
+//	              many producers: the top 8 bits of a claim's first part name the
+//	              slot whose claim ended here, ownerNone in the others
 //	10 timestamp u64, CLOCK_REALTIME nanoseconds, when the ring has timestamps
-//	   payload, then CRC32C when the ring has checksums
+//	   payload, then CRC32C u32 when the ring has checksums (checksum.go)
 const (
 	recordAlign       = 16
 	recordHeaderBytes = 16
 	timestampBytes    = 8
+	checksumBytes     = 4
 
 	kindData = 1 // a record
 	kindPad  = 2 // filler up to the end of the ring
@@ -31,8 +35,12 @@ type geometry struct {
 	key       uint64
 	epoch     uint64
 	bodyOff   uint64 // of the payload within a record
+	tailBytes uint64 // behind the payload: the checksum
 	recordMax uint64
-	hintBytes uint64 // how far the hint may lag behind the newest record
+	claimMax  uint64 // bytes that a claim may cover: a record and the pad before it
+	hintBytes uint64 // how far a hint may lag behind its producer's newest record
+
+	castagnoli *crc32.Table
 }
 
 func (c Config) geometry() geometry {
@@ -45,17 +53,22 @@ func (c Config) geometry() geometry {
 		epoch:     c.Epoch,
 		bodyOff:   recordHeaderBytes,
 		recordMax: uint64(c.RecordMax),
+		claimMax:  c.Capacity / 4,
 		hintBytes: hintBytesFormat,
 	}
 	if c.Timestamps {
 		g.bodyOff += timestampBytes
+	}
+	if c.Checksum {
+		g.tailBytes = checksumBytes
+		g.castagnoli = crc32.MakeTable(crc32.Castagnoli)
 	}
 	return g
 }
 
 // frameBytes is what a payload of n bytes takes in the ring.
 func (g *geometry) frameBytes(n uint64) uint64 {
-	return (g.bodyOff + n + recordAlign - 1) &^ (recordAlign - 1)
+	return (g.bodyOff + n + g.tailBytes + recordAlign - 1) &^ (recordAlign - 1)
 }
 
 // at is the offset in the data file of the byte at a position.
@@ -83,6 +96,7 @@ type part struct {
 	payload uint64
 	lost    uint64
 	tag     uint16
+	header  uint64 // len | aux<<32, as loaded
 }
 
 // parse checks the header word (len | aux<<32) of a committed part at pos.
@@ -90,7 +104,7 @@ type part struct {
 func (g *geometry) parse(kind, pos, header uint64) (p part, ok bool) {
 	length, aux := header&0xFFFFFFFF, header>>32
 	room := g.capacity - pos&g.mask
-	p.kind = kind
+	p.kind, p.header = kind, header
 	switch kind {
 	case kindData:
 		p.payload, p.tag = length, uint16(aux)

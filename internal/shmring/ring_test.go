@@ -100,7 +100,9 @@ func TestReserveCommitAbort(t *testing.T) {
 		t.Fatal(err)
 	}
 	copy(b, "never seen")
-	p.Abort()
+	if err := p.Abort(); err != nil {
+		t.Fatal(err)
+	}
 	wantEmpty(t, c)
 	mustSend(t, p, []byte("next"))
 	mustReceive(t, c, []byte("next"))

@@ -26,10 +26,16 @@ func (r *Ring) BindConsumer(slot int, b Binding) (err error) {
 }
 
 func (r *Ring) bindConsumer(slot int, page []byte, b Binding) {
-	for off := uint64(cuPosition); off <= cuDelivered; off += 8 {
+	for off := uint64(cuPosition); off <= cuChecksum; off += 8 {
 		store64(page, off, 0)
 	}
+	store64(page, cuCursor, 0)
 	store64(page, cuGate, gateNone)
+	r.lendSlot(slot, page, b)
+}
+
+// lendSlot fills in the slot's entry in the table, and then the masks.
+func (r *Ring) lendSlot(slot int, page []byte, b Binding) {
 	// Producers remember the sleep word they woke last, so it must not repeat.
 	store32(page, cuSleep, (load32(page, cuSleep)+2)&^1)
 
@@ -46,6 +52,30 @@ func (r *Ring) bindConsumer(slot int, page []byte, b Binding) {
 	r.setBit(offFenceMask, slot, b.NoMembarrier)
 	r.setBit(offParkMask, slot, b.Parks && !b.NoFutex)
 	r.setBit(offConsumerMask, slot, true)
+}
+
+// ResumeConsumer lends a slot to a reader that takes over the cursor which the
+// slot's former reader left: gate and cursor stay as they are, so the hold of a
+// gating reader does not lapse. One that was demoted meanwhile holds nobody until
+// its successor says where it starts.
+func (r *Ring) ResumeConsumer(slot int, b Binding) (err error) {
+	defer r.m.catch(&err, debug.SetPanicOnFault(true))
+	page, err := r.freshPage(slot)
+	if err != nil {
+		return err
+	}
+	entry := consumerEntry(slot)
+	if load64(r.b, entry+csDemoted) == uint64(load32(r.b, entry+csGeneration)) {
+		r.releaseGate(page)
+	}
+	r.lendSlot(slot, page, b)
+	return nil
+}
+
+// ProducerBound says whether the ring honours the producer of a slot.
+func (r *Ring) ProducerBound(slot int) (bound bool, err error) {
+	defer r.m.catch(&err, debug.SetPanicOnFault(true))
+	return load64(r.b, offProducerMask)&(1<<slot) != 0, nil
 }
 
 // freshPage is the cursor page of a slot, made whole again if its last holder
@@ -93,36 +123,45 @@ func (r *Ring) releaseGate(page []byte) {
 	futexWake(page, cuGate)
 }
 
-// BindProducer lends a producer slot.
+// BindProducer lends a producer slot, which has no claim open: it is new, or was
+// repaired.
 func (r *Ring) BindProducer(slot int, b Binding) (err error) {
 	defer r.m.catch(&err, debug.SetPanicOnFault(true))
-	store32(r.b, producerEntry(slot)+psGeneration, b.Generation)
+	entry := producerEntry(slot)
+	flags := uint32(0)
 	if b.NoFutex {
-		store32(r.b, offNoWake, 1)
+		flags |= slotNoFutex
 	}
+	store32(r.b, entry+psFlags, flags)
+	store32(r.b, entry+psGeneration, b.Generation)
+	store64(r.b, entry+psIntent, intentNone)
+	r.setBit(offLentMask, slot, true)
 	r.setBit(offProducerMask, slot, true)
+	r.noteNoWake()
 	return nil
 }
 
-// UnbindProducer takes a producer slot back.
+// UnbindProducer takes a producer slot back. The claim of one that lives on stays
+// until Repair.
 func (r *Ring) UnbindProducer(slot int) (err error) {
 	defer r.m.catch(&err, debug.SetPanicOnFault(true))
 	r.setBit(offProducerMask, slot, false)
-	store32(r.b, offNoWake, 0)
-	store32(r.b, offSpaceWaiters, 0) // a producer killed in its sleep leaves its count
+	r.noteNoWake()
+	if load64(r.b, offProducerMask) == 0 {
+		store32(r.b, offSpaceWaiters, 0) // producers killed in their sleep leave their count
+	}
 	return nil
 }
 
-// Repair is called once the process of a producer slot has exited and before
-// the slot is lent again; it may be called any number of times. The claim of a
-// dead single producer was never visible, and its successor goes on behind the
-// newest record: there is nothing to turn into a gap, so what is left is to
-// check that the ring is sound. It returns the number of records in the gaps it
-// made. Errors: ErrCorrupt, ErrFault.
-func (r *Ring) Repair(slot int) (gapRecords int, err error) {
-	defer r.m.catch(&err, debug.SetPanicOnFault(true))
-	_, err = r.newest()
-	return 0, err
+// noteNoWake tells sleepers whether a producer is attached that cannot wake them.
+func (r *Ring) noteNoWake() {
+	mask, noWake := load64(r.b, offProducerMask), uint32(0)
+	for slot := range producersMaxFormat {
+		if mask&(1<<slot) != 0 && load32(r.b, producerEntry(slot)+psFlags)&slotNoFutex != 0 {
+			noWake++
+		}
+	}
+	store32(r.b, offNoWake, noWake)
 }
 
 // SetState tells everybody attached that the ring is gone or bad, and wakes all

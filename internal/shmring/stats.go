@@ -43,11 +43,7 @@ func (r *Ring) Stats() (s Stats, err error) {
 			s.OccupancyBytes = max(s.OccupancyBytes, c.LagBytes)
 		}
 	}
-	slots := 1
-	if r.config.Many {
-		slots = producersMaxFormat
-	}
-	for slot := range slots {
+	for slot := range r.config.ProducersMax() {
 		entry := producerEntry(slot)
 		s.GapRecords += load64(r.b, entry+psGapRecords)
 		s.HeldNanos += load64(r.b, entry+psHeldNanos)
@@ -88,6 +84,7 @@ func (r *Ring) consumerStats(slot int, end uint64) (c ConsumerStats, err error) 
 	c.MissedRecords = load64(page, cuMissed)
 	c.MissedBytes = load64(page, cuMissedBytes)
 	c.GapRecords = load64(page, cuGaps)
+	c.ChecksumErrors = load64(page, cuChecksum)
 	if c.Position <= end { // a forged one has no lag
 		c.LagBytes = end - c.Position
 	}

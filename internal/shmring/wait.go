@@ -94,6 +94,7 @@ func (c *Consumer) await(ctx context.Context) error {
 		}
 	}
 	for round := 0; ; round++ {
+		c.finish()
 		c.tell() // a reader that waits holds nothing it has read
 		for range c.wait.looks() {
 			if c.ready() {
@@ -170,7 +171,18 @@ func (r *ring) wakeAll() {
 // announcement wakes nobody, and one that moves it later changes the word or
 // sees the waiter (publish). The half word that is compared cannot come round:
 // capacity is at most 2^31.
+//
+// Nobody wakes for a claim that completes: those who wait for one are few and
+// rare, and look again soon.
 func (p *producer) sleepOnGate(slot int, limit time.Duration) {
+	if slot >= ConsumersMax {
+		entry := producerEntry(slot - ConsumersMax)
+		word := load64(p.b, entry+psIntent)
+		if p.heldBy(slot) {
+			futexWait(p.b, entry+psIntent, uint32(word), min(limit, sleepNoWake))
+		}
+		return
+	}
 	gate := load64(p.cursors[slot], cuGate)
 	add32(p.b, offSpaceWaiters, 1)
 	if p.heldBy(slot) {

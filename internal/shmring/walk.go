@@ -74,9 +74,28 @@ func (r *ring) syncAt(c uint64) (boundary, bool) {
 	return at, ok && at.pos/r.chunk == c
 }
 
-// recent is the newest boundary that is known without walking: the hint, or
-// else the newest sync entry, or the ring's beginning. Several tries, because a
-// producer at full speed replaces what is being read.
+// hint is the newest of the producers' hints from low to announce: the start of
+// a committed record, at most hintBytes and a record behind the newest one of
+// its producer.
+func (r *ring) hint(low, announce uint64) (best boundary, found bool) {
+	mask := load64(r.b, offLentMask)
+	for slot := 0; mask != 0 && slot < producersMaxFormat; slot++ {
+		if mask&(1<<slot) == 0 {
+			continue
+		}
+		mask &^= 1 << slot
+		at, ok := r.pair(producerEntry(slot) + psHint)
+		if ok && at.pos >= low && at.pos <= announce && (!found || at.pos > best.pos) {
+			best, found = at, true
+		}
+	}
+	return best, found
+}
+
+// recent is the newest boundary that is known without walking: a hint, or else
+// the newest sync entry, or the ring's beginning. Several tries, because a
+// producer at full speed replaces what is being read. With many producers a
+// claim before it may still be open.
 func (r *ring) recent() (boundary, error) {
 	for range recentTriesMax {
 		announce := load64(r.b, offAnnounce)
@@ -84,8 +103,7 @@ func (r *ring) recent() (boundary, error) {
 			return boundary{}, corruptAt(announce, "announced position is out of range")
 		}
 		low := r.oldest(announce)
-		best, found := r.pair(offHint)
-		found = found && best.pos >= low && best.pos <= announce
+		best, found := r.hint(low, announce)
 		for c := low / r.chunk; c <= announce/r.chunk; c++ {
 			at, ok := r.syncAt(c)
 			if ok && at.pos >= low && at.pos <= announce && (!found || at.pos > best.pos) {
@@ -102,10 +120,11 @@ func (r *ring) recent() (boundary, error) {
 // recentTriesMax bounds recent against a peer that rewrites the tables for ever.
 const recentTriesMax = 1000
 
-// newest walks from the newest known boundary to the end of what is committed.
-// It is exact while nothing is being published, and otherwise a position that
-// was the end at some moment of the call. The walk is bounded: behind a hint
-// there are at most hintBytes and one claim, behind a sync entry one chunk more.
+// newest walks from the newest known boundary to the first part behind it that
+// is not committed. It is exact while nothing is being published, and otherwise
+// a position that was the end at some moment of the call. The walk is bounded:
+// behind a hint there are at most hintBytes and one claim of each producer,
+// behind a sync entry one chunk more.
 func (r *ring) newest() (boundary, error) {
 	for range recentTriesMax {
 		at, err := r.recent()

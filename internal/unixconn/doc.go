@@ -6,7 +6,8 @@
 // it is read, an unfinished one can be given a time, descriptors that nobody
 // asked for never enter this process, and every descriptor that it does take is
 // close-on-exec and has exactly one owner: the connection until ReadMessage
-// returns it, its caller afterwards.
+// returns it, its caller afterwards. The sockets that a service manager passes
+// on are taken over once (Activated) and looked at before they are used (Inherit).
 //
 // A descriptor is sent with the first byte of its message. The kernel may hand
 // a reader the bytes of earlier messages in the same read, but it ends a read

@@ -13,6 +13,16 @@ var (
 	ErrNotSocket = errors.New("not a socket")
 )
 
+// Errors of what a service manager passes on.
+var (
+	// ErrActivation is for an environment that announces descriptors which are
+	// not there, or not in a way that can be understood.
+	ErrActivation = errors.New("the service manager's descriptors cannot be taken over")
+	// ErrNotListening is for a descriptor that is not a Unix stream socket which
+	// listens at a path.
+	ErrNotListening = errors.New("not a listening Unix stream socket")
+)
+
 // Errors of Dial.
 var (
 	// ErrAbsent is for a path where nothing lies.

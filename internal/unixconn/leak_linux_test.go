@@ -18,6 +18,10 @@ func TestMain(m *testing.M) {
 		child(path)
 		return
 	}
+	if os.Getenv(activatedVariable) != "" {
+		activatedChild()
+		return
+	}
 	goleak.VerifyTestMain(m)
 }
 

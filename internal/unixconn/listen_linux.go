@@ -22,9 +22,10 @@ const (
 
 // Listener accepts connections at a path.
 type Listener struct {
-	socket *net.UnixListener
-	path   string
-	inode  unix.Stat_t // what lies at path as long as the socket is ours
+	socket    *net.UnixListener
+	path      string
+	inode     unix.Stat_t // what lies at path as long as the socket is ours
+	inherited bool        // somebody else made the path, and keeps it
 }
 
 // Listen makes a socket at path with the given permission bits and group; gid -1
@@ -165,7 +166,18 @@ func findDead(path string) (*unix.Stat_t, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: somebody listens there; stop it or choose another path", ErrInUse)
 	}
-	return nil, fmt.Errorf("%w: process %d listens there; stop it or choose another path", ErrInUse, peer.PID)
+	return nil, fmt.Errorf("%w: %s", ErrInUse, whoListens(peer.PID))
+}
+
+// serviceManagerPID is who listens for a socket unit, whether its service runs
+// or not.
+const serviceManagerPID = 1
+
+func whoListens(pid int) string {
+	if pid == serviceManagerPID {
+		return "the service manager listens there, for a socket unit; start the daemon by its unit, stop the socket unit, or choose another path"
+	}
+	return fmt.Sprintf("process %d listens there; stop it or choose another path", pid)
 }
 
 func sameFile(dirfd int, name string, want *unix.Stat_t) bool {
@@ -174,7 +186,8 @@ func sameFile(dirfd int, name string, want *unix.Stat_t) bool {
 	return err == nil && now.Dev == want.Dev && now.Ino == want.Ino
 }
 
-// Path returns the path that was given to Listen.
+// Path returns the path that was given to Listen, or that an inherited socket
+// has: as its maker gave it, links and all.
 func (l *Listener) Path() string { return l.path }
 
 // Accept returns the next connection. Its error wraps net.ErrClosed after Close;
@@ -188,13 +201,13 @@ func (l *Listener) Accept() (*Conn, error) {
 	return NewConn(socket), nil
 }
 
-// Close stops listening and removes the path, unless something else lies there
-// by now.
+// Close stops listening and removes the path, unless it was inherited or
+// something else lies there by now.
 func (l *Listener) Close() error {
 	if err := l.socket.Close(); err != nil {
 		return err
 	}
-	if !sameFile(unix.AT_FDCWD, l.path, &l.inode) {
+	if l.inherited || !sameFile(unix.AT_FDCWD, l.path, &l.inode) {
 		return nil
 	}
 	return os.Remove(l.path)

@@ -23,6 +23,7 @@ func brokerMethods() map[string]inOut {
 		MethodDetach:          {DetachIn{}, DetachOut{}},
 		MethodListAttachments: {ListAttachmentsIn{}, ListAttachmentsOut{}},
 		MethodStats:           {StatsIn{}, StatsOut{}},
+		MethodReload:          {ReloadIn{}, ReloadOut{}},
 		MethodGetStatus:       {GetStatusIn{}, GetStatusOut{}},
 	}
 }

@@ -63,20 +63,21 @@ func (w WaitStrategy) Valid() bool { return slices.Contains(w.values(), string(w
 
 func (WaitStrategy) values() []string { return []string{"spin", "yield", "park", "auto"} }
 
-// AttachmentState tells whether the connection of an attachment is open.
+// AttachmentState tells who holds an attachment.
 type AttachmentState string
 
-// An attachment is attached, or detached for a slot whose connection is gone
-// while its process still lives.
+// An attachment is attached; detached for a slot whose connection is gone while
+// its process still lives; or resumable for the cursor that a named reader left.
 const (
-	StateAttached AttachmentState = "attached"
-	StateDetached AttachmentState = "detached"
+	StateAttached  AttachmentState = "attached"
+	StateDetached  AttachmentState = "detached"
+	StateResumable AttachmentState = "resumable"
 )
 
 // Valid tells whether s is one of the states of an attachment.
 func (s AttachmentState) Valid() bool { return slices.Contains(s.values(), string(s)) }
 
-func (AttachmentState) values() []string { return []string{"attached", "detached"} }
+func (AttachmentState) values() []string { return []string{"attached", "detached", "resumable"} }
 
 // RingState tells whether a ring can be used.
 type RingState string

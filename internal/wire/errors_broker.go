@@ -148,16 +148,31 @@ func InvalidRing(key, format string, args ...any) *Error {
 	return newError(ErrInvalidRing, message, InvalidRingParameters{message, key})
 }
 
-// NotYetParameters are the parameters of NotYet.
-type NotYetParameters struct {
+// InvalidConfigParameters are the parameters of InvalidConfig.
+type InvalidConfigParameters struct {
 	Message string `json:"message"`
-	Feature string `json:"feature"`
+	File    string `json:"file"`
 }
 
-// NotYet says that this version of the daemon lacks a feature.
-func NotYet(feature, format string, args ...any) *Error {
+// InvalidConfig says that the configuration file has errors, and that nothing
+// was changed.
+func InvalidConfig(file, format string, args ...any) *Error {
 	message := fmt.Sprintf(format, args...)
-	return newError(ErrNotYet, message, NotYetParameters{message, feature})
+	return newError(ErrInvalidConfig, message, InvalidConfigParameters{message, file})
+}
+
+// CursorInUseParameters are the parameters of CursorInUse.
+type CursorInUseParameters struct {
+	Message string `json:"message"`
+	Name    string `json:"name"`
+	PID     int    `json:"pid"`
+}
+
+// CursorInUse says that a cursor cannot be resumed: the process that reads with
+// it still lives.
+func CursorInUse(name string, pid int, format string, args ...any) *Error {
+	message := fmt.Sprintf(format, args...)
+	return newError(ErrCursorInUse, message, CursorInUseParameters{message, name, pid})
 }
 
 // NotReadyParameters are the parameters of NotReady.

@@ -51,6 +51,7 @@ type AttachIn struct {
 	WaitStrategy WaitStrategy `json:"wait_strategy,omitempty"`
 	Token        string       `json:"token,omitempty"`
 	Epoch        *uint64      `json:"epoch,omitempty"`
+	Resume       bool         `json:"resume,omitempty"` // consumers: take over the cursor kept under Name
 	NoMembarrier bool         `json:"no_membarrier,omitempty"`
 	NoFutex      bool         `json:"no_futex,omitempty"`
 }
@@ -60,6 +61,7 @@ type AttachOut struct {
 	Attachment Attachment `json:"attachment"`
 	Ring       Ring       `json:"ring"`
 	Files      Files      `json:"files"`
+	Resumed    bool       `json:"resumed"` // there was a cursor to take over
 }
 
 // DetachIn is what Detach takes.
@@ -94,6 +96,16 @@ type StatsOut struct {
 	Attachments List[Attachment] `json:"attachments"`
 }
 
+// ReloadIn is what Reload takes.
+type ReloadIn struct{}
+
+// ReloadOut is what Reload answers, one sentence for each thing.
+type ReloadOut struct {
+	File    string       `json:"file"`    // "" for the embedded default
+	Changed List[string] `json:"changed"` // took effect
+	Kept    List[string] `json:"kept"`    // asked for, and not possible live
+}
+
 // GetStatusIn is what GetStatus takes.
 type GetStatusIn struct{}
 
@@ -116,6 +128,8 @@ type GetStatusOut struct {
 	Repairs        uint64       `json:"repairs"`
 	Quarantined    List[string] `json:"quarantined"`
 	Problems       List[string] `json:"problems"`
+	ConfigFile     string       `json:"config_file"` // "" for the embedded default
+	ReloadedNS     int64        `json:"reloaded_ns"` // last reload that took effect, since 1970, UTC; 0 for none
 }
 
 // GetInfoIn is what org.varlink.service.GetInfo takes.

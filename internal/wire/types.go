@@ -38,6 +38,7 @@ type RingSpec struct {
 	Checksum      bool      `json:"checksum,omitempty"`
 	Policy        Policy    `json:"policy,omitempty"`
 	DemoteAfterNS *int64    `json:"demote_after_ns,omitempty"`
+	ResumeForNS   *int64    `json:"resume_for_ns,omitempty"` // 0: cursors do not outlive their process
 	Allow         *Allow    `json:"allow,omitempty"`
 }
 
@@ -53,35 +54,40 @@ type Ring struct {
 	Checksum      bool      `json:"checksum"`
 	Policy        Policy    `json:"policy"`
 	DemoteAfterNS int64     `json:"demote_after_ns"`
+	ResumeForNS   int64     `json:"resume_for_ns"`
 	Allow         Allow     `json:"allow"`
 	CreatedNS     int64     `json:"created_ns"` // since 1970, UTC
 	MemoryBytes   uint64    `json:"memory_bytes"`
+	Owner         uint32    `json:"owner"`   // uid that its memory counts against
 	Managed       bool      `json:"managed"` // named by the daemon's configuration
 }
 
 // Attachment is one process's hold on one ring. Policy is "" for a producer,
 // WaitStrategy is "" when none was named.
 type Attachment struct {
-	ID            string          `json:"id"`
-	Ring          string          `json:"ring"`
-	Epoch         uint64          `json:"epoch"`
-	Role          Role            `json:"role"`
-	Slot          int             `json:"slot"`
-	Generation    uint32          `json:"generation"`
-	Name          string          `json:"name"`
-	PID           int             `json:"pid"`
-	UID           uint32          `json:"uid"`
-	State         AttachmentState `json:"state"`
-	Policy        Policy          `json:"policy,omitempty"`
-	WaitStrategy  WaitStrategy    `json:"wait_strategy,omitempty"`
-	SinceNS       int64           `json:"since_ns"` // since 1970, UTC
-	Position      uint64          `json:"position"` // bytes
-	Sequence      uint64          `json:"sequence"` // records
-	LagBytes      uint64          `json:"lag_bytes"`
-	MissedRecords uint64          `json:"missed_records"`
-	MissedBytes   uint64          `json:"missed_bytes"`
-	GapRecords    uint64          `json:"gap_records"`
-	Demoted       bool            `json:"demoted"`
+	ID             string          `json:"id"`
+	Ring           string          `json:"ring"`
+	Epoch          uint64          `json:"epoch"`
+	Role           Role            `json:"role"`
+	Slot           int             `json:"slot"`
+	Generation     uint32          `json:"generation"`
+	Name           string          `json:"name"`
+	PID            int             `json:"pid"`
+	UID            uint32          `json:"uid"`
+	State          AttachmentState `json:"state"`
+	Policy         Policy          `json:"policy,omitempty"`
+	WaitStrategy   WaitStrategy    `json:"wait_strategy,omitempty"`
+	SinceNS        int64           `json:"since_ns"`        // since 1970, UTC
+	ResumeUntilNS  int64           `json:"resume_until_ns"` // since 1970, UTC; 0 unless resumable
+	Position       uint64          `json:"position"`        // bytes
+	Sequence       uint64          `json:"sequence"`        // records
+	LagBytes       uint64          `json:"lag_bytes"`
+	MissedRecords  uint64          `json:"missed_records"`
+	MissedBytes    uint64          `json:"missed_bytes"`
+	GapRecords     uint64          `json:"gap_records"`
+	ChecksumErrors uint64          `json:"checksum_errors"`
+	Demoted        bool            `json:"demoted"`
+	EndedReason    string          `json:"ended_reason"` // why the daemon ended it, "" while it has not
 }
 
 // RingStats is what a ring has done since its epoch began. Sequence counts

@@ -1,10 +1,12 @@
 package control
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,6 +25,8 @@ const (
 	strangerUID   = 912001
 	strangerGID   = 912002
 	strangerGroup = 912003 // supplementary
+
+	strangerConnections = 2 // its quota
 )
 
 // TestAnotherUser runs this binary as a user that no rule names, but by one of
@@ -34,6 +38,7 @@ func TestAnotherUser(t *testing.T) {
 	s := start(t)
 	s.ring(t, wire.RingSpec{Name: "md", Allow: &wire.Allow{Consume: &wire.Principals{Groups: wire.List[string]{fmt.Sprint(strangerGroup)}}}})
 	s.ring(t, wire.RingSpec{Name: "closed"})
+	s.server.SetLimits(64, strangerConnections)
 	var mine wire.AttachOut
 	files, err := s.dial(t).CallWithFDs(deadline(t), wire.MethodAttach, object{"ring": "md", "role": "consumer", "token": "root-reader"}, &mine, nil)
 	closeAll(files)
@@ -99,6 +104,7 @@ func stranger(path string) error {
 		{wire.MethodAttach, object{"ring": "closed", "role": "consumer"}, []string{"allow.consume", "there is no"}},
 		{wire.MethodCreateRing, object{"ring": object{"name": "mine", "capacity": 65536}}, []string{"not an administrator", "control.admin_group"}},
 		{wire.MethodRemoveRing, object{"name": "md", "force": true}, []string{"not an administrator"}},
+		{wire.MethodReload, object{}, []string{"reload the configuration", "not an administrator"}},
 		{wire.MethodDetach, object{"id": "md/c0.1"}, []string{"not an administrator", "md/c0.1"}},
 	} {
 		err := conn.Call(ctx, try.method, try.in, new(json.RawMessage))
@@ -119,7 +125,42 @@ func stranger(path string) error {
 	if err := other.Call(ctx, wire.MethodDetach, object{"id": out.Attachment.ID}, new(json.RawMessage)); err != nil {
 		return explain(err)
 	}
+	if err := refusedByQuota(ctx, path); err != nil {
+		return err
+	}
 	return errors.Join(other.Close(), conn.Close())
+}
+
+// refusedByQuota opens one connection more than the stranger may have. The
+// refusal comes without a call, or as the reply to whichever is sent.
+func refusedByQuota(ctx context.Context, path string) error {
+	third, err := net.Dial("unix", path)
+	if err != nil {
+		return err
+	}
+	end, _ := ctx.Deadline()
+	if err := third.SetDeadline(end); err != nil {
+		return err
+	}
+	text, err := bufio.NewReader(third).ReadBytes(0)
+	if err != nil {
+		return fmt.Errorf("a connection past the quota: %w after %q", err, text)
+	}
+	reply, err := wire.DecodeReply(text[:len(text)-1])
+	if err != nil {
+		return err
+	}
+	var why *wire.Error
+	var numbers wire.LimitExceededParameters
+	if err := reply.Decode(nil); !errors.As(err, &why) || why.Name != wire.ErrLimitExceeded {
+		return fmt.Errorf("a connection past the quota: %w, want LimitExceeded", err)
+	}
+	if err := why.Decode(&numbers); err != nil || numbers.Limit != "limits.per_uid.connections" ||
+		numbers.Used != strangerConnections || numbers.Max != strangerConnections ||
+		!strings.Contains(numbers.Message, fmt.Sprintf("uid %d", strangerUID)) {
+		return fmt.Errorf("refused by %+v (%w), want the quota of uid %d", numbers, err, strangerUID)
+	}
+	return third.Close()
 }
 
 // readOnly tries every way to write to the ring's data.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/varlink/go/varlink"
 
@@ -45,6 +46,9 @@ type provocation struct {
 // provocations has every error of the description but those of unprovoked.
 func provocations() map[string]provocation {
 	attach := func(ring, role string) object { return object{"ring": ring, "role": role} }
+	reader := func(ring string, resume bool) object {
+		return object{"ring": ring, "role": "consumer", "name": "risk", "resume": resume}
+	}
 	return map[string]provocation{
 		"RingNotFound":       {method: wire.MethodDescribeRing, in: object{"name": "nosuch"}},
 		"RingExists":         {method: wire.MethodCreateRing, in: object{"ring": object{"name": "md", "capacity": 65536}}},
@@ -53,7 +57,6 @@ func provocations() map[string]provocation {
 		"AttachmentNotFound": {method: wire.MethodDetach, in: object{"id": "md/c63.9"}},
 		"ProducerPresent":    {method: wire.MethodAttach, in: attach("md", "producer")},
 		"InvalidRing":        {method: wire.MethodCreateRing, in: object{"ring": object{"name": "x", "capacity": 65537}}},
-		"NotYet":             {method: wire.MethodAttach, in: object{"ring": "md", "role": "consumer", "policy": "latest"}},
 		"LimitExceeded":      {method: wire.MethodCreateRing, in: object{"ring": object{"name": "x", "capacity": 1 << 30}}},
 		"SlotsExhausted": {method: wire.MethodAttach, in: attach("small", "consumer"), prepare: func(t *testing.T, w *world) {
 			w.service.ring(t, wire.RingSpec{Name: "small", ConsumersMax: ptr(1)})
@@ -61,6 +64,17 @@ func provocations() map[string]provocation {
 			closeAll(files)
 			if err != nil {
 				t.Fatal(explain(err))
+			}
+		}},
+		"InvalidConfig": {method: wire.MethodReload, prepare: func(_ *testing.T, w *world) {
+			w.service.spoilt.Store(true)
+		}},
+		"CursorInUse": {method: wire.MethodAttach, in: reader("kept", true), prepare: func(t *testing.T, w *world) {
+			w.service.ring(t, wire.RingSpec{Name: "kept", ResumeForNS: ptr(int64(time.Hour))})
+			files, err := w.conn.CallWithFDs(deadline(t), wire.MethodAttach, reader("kept", false), new(json.RawMessage), nil)
+			closeAll(files)
+			if err != nil {
+				t.Fatal(explain(err)) // and this process lives
 			}
 		}},
 		"NotReady": {method: wire.MethodAttach, in: attach("md", "consumer"), prepare: func(_ *testing.T, w *world) {

@@ -44,7 +44,20 @@ type service struct {
 	path   string // of the socket
 	rings  string // the broker's directory
 	broker *broker.Broker
+	server *control.Server
 	state  atomic.Value // wire.DaemonState
+	spoilt atomic.Bool  // what Reload finds
+}
+
+// configFile is where the configuration is said to come from.
+const configFile = "/etc/brokerd/brokerd.yaml"
+
+func (s *service) reload(context.Context) (wire.ReloadOut, error) {
+	if s.spoilt.Load() {
+		return wire.ReloadOut{}, wire.InvalidConfig(configFile, "%s:1: limts: unknown key (did you mean \"limits\"?)", configFile)
+	}
+	return wire.ReloadOut{File: configFile, Changed: wire.List[string]{"log.level is debug, was info"},
+		Kept: wire.List[string]{"dir stays /dev/shm/brokerd"}}, nil
 }
 
 func start(t *testing.T) *service {
@@ -60,7 +73,7 @@ func start(t *testing.T) *service {
 	s := &service{dir: dir, path: filepath.Join(dir, "control.sock"), rings: filepath.Join(dir, "rings")}
 	s.state.Store(wire.DaemonReady)
 	s.broker, err = broker.Open(broker.Options{
-		Dir: s.rings, Limits: broker.Limits{MemoryBytes: 4 << 20, Rings: 4, Attachments: 8},
+		Dir: s.rings, OwnerUID: uint32(os.Getuid()), Limits: broker.Limits{MemoryBytes: 4 << 20, Rings: 4, Attachments: 8},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -69,15 +82,17 @@ func start(t *testing.T) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := control.New(control.Options{
+	s.server = control.New(control.Options{
 		Broker: s.broker, Log: zap.NewNop(), OwnerUID: uint32(os.Getuid()), AdminGID: -1,
 		ConnectionsMax: 64, Version: "1.2.3",
-		State: func() string { return string(s.state.Load().(wire.DaemonState)) },
+		State:  func() string { return string(s.state.Load().(wire.DaemonState)) },
+		Reload: s.reload,
+		Config: func() (string, int64) { return configFile, time.Now().UnixNano() },
 	})
 	ctx, stop := context.WithCancel(context.Background())
 	watched, served := make(chan error, 1), make(chan error, 1)
 	go func() { watched <- s.broker.Run(ctx, func() {}) }()
-	go func() { served <- server.Serve(ctx, ln) }()
+	go func() { served <- s.server.Serve(ctx, ln) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-served; err != nil {
@@ -107,7 +122,7 @@ func (s *service) ring(t *testing.T, spec wire.RingSpec) wire.Ring {
 	if spec.Capacity == 0 {
 		spec.Capacity = 64 << 10
 	}
-	ring, err := s.broker.CreateRing(spec)
+	ring, err := s.broker.CreateRing(spec, uint32(os.Getuid()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,8 +37,8 @@ func samples() map[string]sample {
 		"CreateRing": {in: func(*testing.T, *world) any {
 			all := object{"users": []string{"root"}, "groups": []string{"0"}}
 			return object{"ring": object{
-				"name": "made", "capacity": 128 << 10, "record_max": 1000, "producers": "one", "consumers_max": 2,
-				"timestamps": true, "checksum": false, "policy": "skip", "demote_after_ns": 5_000_000,
+				"name": "made", "capacity": 128 << 10, "record_max": 1000, "producers": "many", "consumers_max": 2,
+				"timestamps": true, "checksum": true, "policy": "latest", "demote_after_ns": 5_000_000, "resume_for_ns": 1_000_000_000,
 				"allow": object{"produce": all, "consume": all, "gate": all},
 			}}
 		}},
@@ -51,7 +51,7 @@ func samples() map[string]sample {
 		"Attach": {
 			in: func(*testing.T, *world) any {
 				return object{"ring": "md", "role": "consumer", "name": "second", "policy": "block",
-					"wait_strategy": "park", "token": "t2", "no_membarrier": false, "no_futex": false}
+					"wait_strategy": "park", "token": "t2", "resume": true, "no_membarrier": false, "no_futex": false}
 			},
 			after: func(t *testing.T, w *world, out json.RawMessage, files []*os.File) {
 				var a wire.AttachOut
@@ -64,6 +64,7 @@ func samples() map[string]sample {
 		"Detach":          {in: func(_ *testing.T, w *world) any { return object{"id": w.id} }},
 		"ListAttachments": {in: func(*testing.T, *world) any { return object{"ring": "md"} }},
 		"Stats":           {in: func(*testing.T, *world) any { return object{"ring": "md", "interval_ms": 10} }},
+		"Reload":          {in: nothing},
 		"GetStatus":       {in: nothing},
 	}
 }

@@ -2,8 +2,11 @@ package control
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
+	"os/exec"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -125,5 +128,48 @@ func TestErrorsOfTheProtocolPage(t *testing.T) {
 		if line := "\n| " + e.Name + " | " + strings.Join(members, ", ") + " |"; !strings.Contains(page, line) {
 			t.Errorf("%s has no line that begins with %q", protocolPage, line)
 		}
+	}
+}
+
+// TestTheProtocolPageNamesEveryMember wants each member of a call, a reply, an
+// error or a type as `member` in the text or as "member" in an example.
+func TestTheProtocolPageNamesEveryMember(t *testing.T) {
+	page := readPage(t)
+	description := newChecker(t, wire.Description).description
+	types := map[string]*idl.Type{}
+	for _, m := range description.Methods {
+		types[m.Name+" in"], types[m.Name+" out"] = m.In, m.Out
+	}
+	for _, a := range description.Aliases {
+		types[a.Name] = a.Type
+	}
+	for where, of := range types {
+		for _, f := range of.Fields {
+			if !strings.Contains(page, "`"+f.Name+"`") && !strings.Contains(page, `"`+f.Name+`"`) {
+				t.Errorf("%s does not name %s of %s", protocolPage, f.Name, where)
+			}
+		}
+	}
+}
+
+// TestThePythonClientOfTheProtocolPage runs it.
+func TestThePythonClientOfTheProtocolPage(t *testing.T) {
+	if _, err := exec.LookPath("python3"); err != nil {
+		t.Skip("needs python3")
+	}
+	const socket = `"/run/brokerd/control.sock"`
+	_, rest, found := strings.Cut(readPage(t), "```python\n")
+	program, _, ends := strings.Cut(rest, "```")
+	if !found || !ends || strings.Count(program, socket) != 1 {
+		t.Fatalf("%s has no program that connects to %s", protocolPage, socket)
+	}
+	w := newWorld(t)
+	cmd := exec.CommandContext(deadline(t), "python3", "-")
+	cmd.Stdin = strings.NewReader(strings.Replace(program, socket, strconv.Quote(w.service.path), 1))
+	out, err := cmd.CombinedOutput()
+	var id string
+	var data, cursor int
+	if n, scanErr := fmt.Sscan(string(out), &id, &data, &cursor); err != nil || n != 3 || data < 64<<10 || cursor != 4096 {
+		t.Errorf("%v, %v: it printed %q", err, scanErr, out)
 	}
 }

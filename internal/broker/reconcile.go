@@ -1,0 +1,182 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"brokerd/internal/wire"
+)
+
+// Reconcile makes the rings what a configuration says, at the start and whenever
+// it is read again. Rings that are not there are created. Of a ring that is,
+// policy, demote_after, allow (for attachments to come) and resume_for change,
+// and it is the daemon's from then on; its geometry stays, and what is otherwise
+// is a line of kept and of Status().Problems. A ring that the configuration has
+// no longer is kept, unmanaged. changed has a sentence for all that took effect.
+//
+// An error changes nothing: every spec is looked at first, and rings that were
+// created are removed when a later one cannot be. It joins one error for each
+// spec that is refused, with its index and name: those of CreateRing, and
+// RingNotFound for a ring that was removed meanwhile. One Reconcile at a time.
+func (b *Broker) Reconcile(specs []wire.RingSpec) (changed, kept []string, err error) {
+	want, err := b.normalizeAll(specs)
+	if err != nil {
+		return nil, nil, err
+	}
+	missing, err := b.missing(want)
+	if err != nil {
+		return nil, nil, err
+	}
+	for n, i := range missing {
+		info, err := b.create(want[i], true)
+		if err != nil {
+			b.uncreate(want, missing[:n])
+			return nil, nil, atSpec(i, want[i].Name, err)
+		}
+		changed = append(changed, fmt.Sprintf("ring %s: created, %d bytes", info.Name, info.MemoryBytes))
+	}
+	more, kept, err := b.updateAll(want)
+	if err != nil {
+		b.uncreate(want, missing)
+		return nil, nil, err
+	}
+	return append(changed, more...), kept, nil
+}
+
+func atSpec(i int, name string, err error) error {
+	return fmt.Errorf("rings[%d] (%s): %w", i, name, err)
+}
+
+func (b *Broker) normalizeAll(specs []wire.RingSpec) (want []wire.Ring, err error) {
+	var errs []error
+	first := map[string]int{}
+	for i, s := range specs {
+		info, err := normalize(s)
+		if at, twice := first[s.Name]; err == nil && twice {
+			err = invalidKey(s.Name, "name", quoted(s.Name), fmt.Sprintf("another name than that of rings[%d]", at))
+		}
+		if err != nil {
+			errs = append(errs, atSpec(i, s.Name, err))
+		}
+		first[s.Name], info.Owner = i, b.ownerUID
+		want = append(want, info)
+	}
+	return want, errors.Join(errs...)
+}
+
+// missing lists the rings that are to be created, if there is room for them all.
+func (b *Broker) missing(want []wire.Ring) (missing []int, err error) {
+	b.mu.Lock()
+	defer b.unlock()
+	var errs []error
+	u := b.use()
+	for i, w := range want {
+		if _, ok := b.rings[w.Name]; ok && !b.closed {
+			continue
+		}
+		if err := b.admitRing(w, u); err != nil {
+			errs = append(errs, atSpec(i, w.Name, err))
+			continue
+		}
+		missing = append(missing, i)
+		u.rings, u.bytes = u.rings+1, u.bytes+w.MemoryBytes
+	}
+	return missing, errors.Join(errs...)
+}
+
+// uncreate removes rings that were made in vain.
+func (b *Broker) uncreate(want []wire.Ring, made []int) {
+	for _, i := range made {
+		if err := b.RemoveRing(want[i].Name, true); err != nil {
+			b.mu.Lock()
+			b.raise(Event{Kind: EventFailed, Ring: want[i].Name, Detail: "remove it again", Err: err})
+			b.unlock()
+		}
+	}
+}
+
+// updateAll takes over the live keys of all rings, or of none: the descriptions
+// on disk first, which alone can fail.
+func (b *Broker) updateAll(want []wire.Ring) (changed, kept []string, err error) {
+	b.mu.Lock()
+	defer b.unlock()
+	for i, w := range want {
+		if err := b.describeAs(w); err != nil {
+			for _, done := range want[:i] {
+				b.describeAgain(done.Name)
+			}
+			return nil, nil, atSpec(i, w.Name, err)
+		}
+	}
+	for _, w := range want {
+		r := b.rings[w.Name]
+		if text := b.update(r, w); text != "" {
+			changed = append(changed, text)
+			b.raise(Event{Kind: EventUpdated, Ring: w.Name, Detail: text})
+		}
+		if r.drift != "" {
+			kept = append(kept, r.drift)
+		}
+	}
+	for _, name := range b.names() {
+		r := b.rings[name]
+		if !r.managed || slices.ContainsFunc(want, func(w wire.Ring) bool { return w.Name == name }) {
+			continue
+		}
+		r.managed, r.drift = false, ""
+		text := fmt.Sprintf("ring %s: the configuration has it no longer; it stays, unmanaged (brokerctl ring rm %s removes it)", name, name)
+		changed = append(changed, text)
+		b.raise(Event{Kind: EventUpdated, Ring: name, Detail: text})
+	}
+	b.reconciled = true
+	return changed, kept, nil
+}
+
+// withLiveKeys is a ring with those keys of another that can change live.
+func withLiveKeys(have, want wire.Ring) wire.Ring {
+	have.Policy, have.DemoteAfterNS, have.ResumeForNS = want.Policy, want.DemoteAfterNS, want.ResumeForNS
+	have.Allow, have.Owner = want.Allow, want.Owner
+	return have
+}
+
+// describeAs writes down the ring as it will be.
+func (b *Broker) describeAs(want wire.Ring) error {
+	r, err := b.ringNamed(want.Name)
+	if err != nil {
+		return err
+	}
+	next := withLiveKeys(r.info, want)
+	if reflect.DeepEqual(next, r.info) {
+		return nil
+	}
+	if err := writeMeta(r.dir, next); err != nil {
+		return fmt.Errorf("update its description: %w", err)
+	}
+	return nil
+}
+
+// describeAgain writes down the ring as it is, after describeAs in vain.
+func (b *Broker) describeAgain(name string) {
+	r := b.rings[name]
+	if err := writeMeta(r.dir, r.info); err != nil {
+		b.raise(Event{Kind: EventFailed, Ring: name, Detail: "restore its description", Err: err})
+	}
+}
+
+// update takes the live keys over and says what that changes, "" for nothing.
+// That the configuration names a ring is no news at the start.
+func (b *Broker) update(r *ring, want wire.Ring) string {
+	news := liveChanges(r.info, want)
+	if !r.managed && b.reconciled {
+		news = append([]string{"the configuration names it now"}, news...)
+	}
+	r.info, r.managed, r.drift = withLiveKeys(r.info, want), true, drift(r.info, want)
+	b.shorten(r)
+	if len(news) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("ring %s: %s", r.info.Name, strings.Join(news, ", "))
+}

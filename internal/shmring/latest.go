@@ -1,0 +1,62 @@
+package shmring
+
+// A latest reader is given the newest record each time it asks, however far
+// behind it is; what it passes over counts as missed. It costs producers
+// nothing: they renew the hints that it jumps to in any case, once in hintBytes,
+// and it never touches a word that is written with each record, but the commit
+// word of the record itself.
+
+// conflateBytesMax bounds the walk to the newest record, for a producer that is
+// faster than the walk: the reader then gets what was newest a moment ago.
+const conflateBytesMax = 1 << 20
+
+// skipToHint jumps to the newest hint, if that lies ahead. A reader that selects
+// tags walks instead: the newest record with its tag may lie before the hint.
+func (c *consumer) skipToHint() bool {
+	if len(c.tags) > 0 {
+		return false
+	}
+	announce := load64(c.b, offAnnounce)
+	at, ok := c.hint(c.oldest(announce), announce)
+	if !ok || at.pos <= c.pos || at.seq < c.seq {
+		return false
+	}
+	c.miss(at, at.seq-c.seq)
+	return true
+}
+
+// conflate goes from the wanted data part p at pos to the newest one that is
+// committed, and returns it. An end of stream is not passed over.
+func (c *consumer) conflate(p part) part {
+	at := p.after(boundary{c.pos, c.seq})
+	var others, filtered, gaps uint64 // records passed since pos that are not missed
+	for limit := c.pos + conflateBytesMax; at.pos < limit; {
+		q, ok := c.next(at.pos)
+		if !ok || q.kind == 0 || q.kind == kindEnd {
+			break
+		}
+		switch {
+		case q.kind == kindData && c.wants(q.tag):
+			c.miss(at, at.seq-c.seq-others)
+			c.stats.Filtered += filtered
+			c.gaps += gaps
+			c.stats.GapRecords += gaps
+			p, others, filtered, gaps = q, 0, 0, 0
+		case q.kind == kindData:
+			others, filtered = others+1, filtered+1
+		case q.kind == kindGap:
+			others, gaps = others+q.lost, gaps+q.lost
+		}
+		at = q.after(at)
+	}
+	return p
+}
+
+// miss goes to a boundary ahead and counts records as missed on the way.
+func (c *consumer) miss(at boundary, records uint64) {
+	c.missed += records
+	c.missedLen += at.pos - c.pos
+	c.stats.MissedRecords += records
+	c.stats.MissedBytes += at.pos - c.pos
+	c.pos, c.seq = at.pos, at.seq
+}
