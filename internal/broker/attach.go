@@ -2,6 +2,7 @@ package broker
 
 import (
 	"os"
+	"time"
 
 	"brokerd/internal/process"
 	"brokerd/internal/wire"
@@ -107,7 +108,7 @@ func (b *Broker) reattach(a *attachment, q AttachRequest) (Lease, error) {
 		return Lease{}, b.lendFailed(a.ring, err)
 	}
 	a.hold, a.conn = holdAttached, q.Conn
-	if a.setDeadline(noDeadline) {
+	if a.setDeadline(time.Time{}) {
 		b.record(a)
 	}
 	b.raise(Event{Kind: EventReattached, Ring: a.ring.info.Name, ID: a.id, Detail: a.record.Name})

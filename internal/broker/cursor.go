@@ -7,9 +7,6 @@ import (
 	"brokerd/internal/wire"
 )
 
-// noDeadline is the deadline of what the ring honours until something ends it.
-var noDeadline time.Time
-
 // keepsCursor says whether a reader leaves its cursor when it ends: it attached
 // under a name while the ring kept cursors, so it stores where it is, and the
 // ring still keeps them.
@@ -17,8 +14,8 @@ func (a *attachment) keepsCursor() bool {
 	return a.record.Keeps && a.hold != holdZombie && a.ring.info.ResumeForNS > 0 && a.ring.retired == nil
 }
 
-// setDeadline changes until when the ring honours an attachment, and tells
-// whether that is a change, to be recorded.
+// setDeadline changes until when the ring honours an attachment (the zero time: no
+// deadline), and tells whether that is a change, to be recorded.
 func (a *attachment) setDeadline(t time.Time) bool {
 	if a.until.Equal(t) {
 		return false

@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"brokerd/internal/wire"
 )
@@ -119,7 +120,7 @@ func (b *Broker) toZombie(a *attachment) error {
 		return err
 	}
 	a.hold, a.record.State = holdZombie, slotZombie
-	a.setDeadline(noDeadline)
+	a.setDeadline(time.Time{})
 	b.record(a)
 	return nil
 }

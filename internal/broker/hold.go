@@ -41,7 +41,7 @@ type attachment struct {
 	proc   *proc      // nil for a cursor, and for one that Open finds dead
 	hold   hold
 	conn   uint64                // of holdAttached
-	until  time.Time             // when expire ends it; noDeadline for never
+	until  time.Time             // when expire ends it; zero for never
 	ended  string                // of holdZombie: why the daemon ended it, "" where it did not
 	last   shmring.ConsumerStats // figures as last read; of a producer, position and sequence
 }

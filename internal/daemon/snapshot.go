@@ -26,7 +26,7 @@ func (d *daemon) snapshot() (metrics.Snapshot, error) {
 		AttachmentsMax: status.AttachmentsMax,
 		ConnectionsMax: cfg.Limits.Connections,
 		Adoptions:      uint64(status.Adopted),
-		Repairs:        uint64(status.Repairs),
+		Repairs:        status.Repairs,
 		Quarantined:    len(status.Quarantined),
 		Problems:       len(status.Problems),
 	}

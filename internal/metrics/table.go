@@ -68,7 +68,7 @@ func daemonFamilies() []family {
 			func(v view, emit emitter) { v.requests.each(emit) }},
 		{"brokerd_adoptions_total", counter, "Rings that this daemon found at its start and adopted.", none,
 			daemon(func(s Snapshot) float64 { return float64(s.Adoptions) })},
-		{"brokerd_repairs_total", counter, "Claims of dead producers that became gaps since this daemon started.", none,
+		{"brokerd_repairs_total", counter, "Times that a ring was put right after a producer, because it died or had begun a record, since this daemon started.", none,
 			daemon(func(s Snapshot) float64 { return float64(s.Repairs) })},
 		{"brokerd_quarantined_rings", gauge, "Rings that were set aside because they could not be adopted.", none,
 			daemon(func(s Snapshot) float64 { return float64(s.Quarantined) })},
