@@ -37,6 +37,18 @@ func (r *reloads) count(err error) {
 	r.last = time.Now()
 }
 
+// counts returns figures that belong together: of the good reloads, of the
+// refused ones, and when the last good one was, in nanoseconds since 1970; 0
+// for never.
+func (r *reloads) counts() (ok, failed uint64, lastNS int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.last.IsZero() {
+		lastNS = r.last.UnixNano()
+	}
+	return r.ok, r.failed, lastNS
+}
+
 // configured tells the control server which file is in force, and since which
 // reload.
 func (d *daemon) configured() (file string, reloadedNS int64) {

@@ -44,17 +44,6 @@ func (d *daemon) snapshot() (metrics.Snapshot, error) {
 	return s, nil
 }
 
-// counts returns figures that belong together: of the good reloads, of the
-// refused ones, and when the last good one was, in nanoseconds since 1970.
-func (r *reloads) counts() (ok, failed uint64, lastNS int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.last.IsZero() {
-		lastNS = r.last.UnixNano()
-	}
-	return r.ok, r.failed, lastNS
-}
-
 // userSnapshots adds up what each user has. Quotas bind neither root nor the
 // daemon's own user.
 func userSnapshots(rings []wire.Ring, attachments []wire.Attachment, own uint32, quota config.PerUID) []metrics.User {
