@@ -10,6 +10,12 @@ UNITDIR     := $(PREFIX)/lib/systemd/system
 SYSUSERSDIR := $(PREFIX)/lib/sysusers.d
 TMPFILESDIR := $(PREFIX)/lib/tmpfiles.d
 DOCDIR      := $(PREFIX)/share/doc/brokerd
+MANDIR      := $(PREFIX)/share/man/man1
+BASHDIR     := $(PREFIX)/share/bash-completion/completions
+ZSHDIR      := $(PREFIX)/share/zsh/site-functions
+FISHDIR     := $(PREFIX)/share/fish/vendor_completions.d
+COMPLETIONS := $(BASHDIR)/brokerctl $(ZSHDIR)/_brokerctl $(FISHDIR)/brokerctl.fish
+UNITS       := brokerd.service brokerd.socket
 CONFIG      := /etc/brokerd/brokerd.yaml
 DOCS        := $(wildcard README.md docs/*.md)
 
@@ -60,17 +66,27 @@ bench-format: ## measure the choices behind the ring format
 install: build ## install under PREFIX (default /usr/local), below DESTDIR
 	install -D -m 0755 -t $(DESTDIR)$(BINDIR) bin/brokerd bin/brokerctl
 	install -d $(DESTDIR)$(UNITDIR)
-	sed 's|@BINDIR@|$(BINDIR)|; s|@DOCDIR@|$(DOCDIR)|' deploy/systemd/brokerd.service > $(DESTDIR)$(UNITDIR)/brokerd.service
-	chmod 0644 $(DESTDIR)$(UNITDIR)/brokerd.service
+	for unit in $(UNITS); do \
+	  sed 's|@BINDIR@|$(BINDIR)|; s|@DOCDIR@|$(DOCDIR)|' deploy/systemd/$$unit > $(DESTDIR)$(UNITDIR)/$$unit && \
+	  chmod 0644 $(DESTDIR)$(UNITDIR)/$$unit || exit 1; \
+	done
 	install -D -m 0644 -t $(DESTDIR)$(SYSUSERSDIR) deploy/sysusers.d/brokerd.conf
 	install -D -m 0644 -t $(DESTDIR)$(TMPFILESDIR) deploy/tmpfiles.d/brokerd.conf
 	install -D -m 0644 -t $(DESTDIR)$(DOCDIR) LICENSE $(DOCS)
+	install -d $(DESTDIR)$(MANDIR) $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(FISHDIR)
+	bin/brokerctl man --dir $(DESTDIR)$(MANDIR)
+	bin/brokerctl completion bash > $(DESTDIR)$(BASHDIR)/brokerctl
+	bin/brokerctl completion zsh > $(DESTDIR)$(ZSHDIR)/_brokerctl
+	bin/brokerctl completion fish > $(DESTDIR)$(FISHDIR)/brokerctl.fish
+	chmod 0644 $(DESTDIR)$(MANDIR)/brokerctl*.1 $(addprefix $(DESTDIR),$(COMPLETIONS))
 	@deploy/install-config configs/brokerd.yaml $(DESTDIR)$(CONFIG)
 	@[ -n "$(DESTDIR)" ] || echo "next: systemd-sysusers && systemd-tmpfiles --create brokerd.conf && systemctl daemon-reload && systemctl enable --now brokerd"
+	@[ -n "$(DESTDIR)" ] || echo "or, for a control socket that is there while the daemon is not: ... systemctl enable --now brokerd.socket brokerd"
 
 uninstall: ## remove what install put there, but for the configuration
-	rm -f $(DESTDIR)$(BINDIR)/brokerd $(DESTDIR)$(BINDIR)/brokerctl $(DESTDIR)$(UNITDIR)/brokerd.service
+	rm -f $(DESTDIR)$(BINDIR)/brokerd $(DESTDIR)$(BINDIR)/brokerctl $(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS))
 	rm -f $(DESTDIR)$(SYSUSERSDIR)/brokerd.conf $(DESTDIR)$(TMPFILESDIR)/brokerd.conf
+	rm -f $(DESTDIR)$(MANDIR)/brokerctl.1 $(DESTDIR)$(MANDIR)/brokerctl-*.1 $(addprefix $(DESTDIR),$(COMPLETIONS))
 	rm -rf $(DESTDIR)$(DOCDIR)
 	@echo "left in place: $(DESTDIR)$(CONFIG) and the user brokerd"
 

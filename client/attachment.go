@@ -24,19 +24,23 @@ type attachment struct {
 	request wire.AttachIn   // as made the first time, with the token
 	ring    wire.Ring       // as lent
 	info    wire.Attachment // as first granted
+	resumed bool            // it took a cursor over
 	unmap   func() error    // closes the mapped side
 	gone    atomic.Pointer[lostError]
-	closed  bool // like the mapped side, used by one goroutine at a time
+
+	// Like the mapped side, used by one goroutine at a time.
+	closed bool
+	ended  error // why the ring said that it ended (ended.go)
 }
 
-// lostError says why an attachment ended.
+// lostError says why the daemon does not take an attachment again.
 type lostError struct {
-	id    string
-	cause error
+	id  string
+	why []error // in other words of one another
 }
 
-func (e *lostError) Error() string   { return fmt.Sprintf("%v: %s: %v", ErrLost, e.id, e.cause) }
-func (e *lostError) Unwrap() []error { return []error{ErrLost, e.cause} }
+func (e *lostError) Error() string   { return fmt.Sprintf("%v: %s: %v", ErrLost, e.id, e.why[0]) }
+func (e *lostError) Unwrap() []error { return append([]error{ErrLost}, e.why...) }
 
 // lent is what the daemon lends: the files are the taker's to close.
 type lent struct {
@@ -61,10 +65,11 @@ func (c *Client) attach(ctx context.Context, in wire.AttachIn, open func(*attach
 		unixconn.CloseFiles(got.files)
 		return nil, err
 	}
-	a := &attachment{client: c, request: in, ring: out.Ring, info: out.Attachment}
+	a := &attachment{client: c, request: in, ring: out.Ring, info: out.Attachment, resumed: out.Resumed}
 	files, err := pick(out.Files, got.files)
 	if err == nil {
 		a.unmap, err = open(a, files)
+		err = a.explain(err)
 	}
 	if err == nil && !c.keep(l, a) {
 		err = unreachable(c.server.socket, errors.Join(errBroken, a.unmap()))
@@ -115,9 +120,9 @@ func pick(where wire.Files, files []*os.File) (lent, error) {
 	return got, nil
 }
 
-// lose ends the attachment for a reason.
-func (a *attachment) lose(cause error) {
-	a.gone.CompareAndSwap(nil, &lostError{id: a.info.ID, cause: cause})
+// lose ends the attachment for a reason, whose first words are shown.
+func (a *attachment) lose(why ...error) {
+	a.gone.CompareAndSwap(nil, &lostError{id: a.info.ID, why: why})
 	a.client.mu.Lock()
 	defer a.client.mu.Unlock()
 	delete(a.client.held, a)

@@ -96,19 +96,19 @@ func (c *Client) Close() error {
 // answered is call for methods that may safely be carried out twice: it asks
 // again when the connection breaks.
 func (c *Client) answered(ctx context.Context, method string, in any) (answer, *link, error) {
-	for {
-		a, l, err := c.once(ctx, method, in)
+	for begin := time.Now(); ; {
+		a, l, err := c.once(ctx, begin, method, in)
 		if !errors.Is(err, errBroken) {
 			return a, l, err
 		}
 	}
 }
 
-// once makes one call over the connection, after waiting for one. Errors are
-// ErrUnreachable (wrapping errBroken when the call may have been carried out)
-// and ErrClosed.
-func (c *Client) once(ctx context.Context, method string, in any) (answer, *link, error) {
-	l, err := c.connected(ctx)
+// once makes one call over the connection, after waiting for one; begin is when
+// the caller began to wait. Errors are ErrUnreachable (wrapping errBroken when
+// the call may have been carried out) and ErrClosed.
+func (c *Client) once(ctx context.Context, begin time.Time, method string, in any) (answer, *link, error) {
+	l, err := c.connected(ctx, begin)
 	if err != nil {
 		return answer{}, nil, err
 	}
@@ -121,22 +121,22 @@ func (c *Client) once(ctx context.Context, method string, in any) (answer, *link
 	case errors.Is(err, errBroken):
 		return a, l, unreachable(c.server.socket, fmt.Errorf("%s may or may not have been carried out: %w", method, err))
 	case ctx.Err() != nil:
-		return a, l, c.late(ctx, fmt.Errorf("%w to %s", errUnanswered, method))
+		return a, l, c.late(ctx, begin, fmt.Errorf("%w to %s", errUnanswered, method))
 	default:
 		return a, l, err
 	}
 }
 
 // late is the error of a context that ended before the daemon answered.
-func (c *Client) late(ctx context.Context, what error) error {
-	if errors.Is(ctx.Err(), context.Canceled) {
-		return fmt.Errorf("%w: %w", what, ctx.Err())
+func (c *Client) late(ctx context.Context, begin time.Time, what error) error {
+	if !errors.Is(ctx.Err(), context.Canceled) && !errors.Is(what, ErrUnreachable) {
+		what = unreachable(c.server.socket, what)
 	}
-	return unreachable(c.server.socket, fmt.Errorf("%w: %w", what, ctx.Err()))
+	return overdue(ctx, begin, what)
 }
 
-// connected waits for the connection.
-func (c *Client) connected(ctx context.Context) (*link, error) {
+// connected waits for the connection; begin is when the caller began to.
+func (c *Client) connected(ctx context.Context, begin time.Time) (*link, error) {
 	for {
 		c.mu.Lock()
 		l, turned, away := c.link, c.turned, c.away
@@ -154,14 +154,14 @@ func (c *Client) connected(ctx context.Context) (*link, error) {
 			if away == nil {
 				away = errBroken
 			}
-			return nil, c.late(ctx, away)
+			return nil, c.late(ctx, begin, away)
 		}
 	}
 }
 
 // call makes a call that must not be carried out twice and decodes its reply.
 func (c *Client) call(ctx context.Context, method string, in, out any) error {
-	a, _, err := c.once(ctx, method, in)
+	a, _, err := c.once(ctx, time.Now(), method, in)
 	if err != nil {
 		return err
 	}

@@ -41,9 +41,10 @@ var (
 	ErrEmpty = shmring.ErrEmpty
 	// ErrEndOfStream: a producer wrote an end record; reading may go on.
 	ErrEndOfStream = shmring.ErrEndOfStream
-	// ErrRemoved: the ring was removed.
+	// ErrRemoved: the ring was removed; *RemovedError says what became of its name.
 	ErrRemoved = shmring.ErrRemoved
-	// ErrDetached: the daemon or an administrator ended the attachment.
+	// ErrDetached: the daemon or an administrator ended the attachment; the text
+	// says why.
 	ErrDetached = shmring.ErrDetached
 	// ErrClosed: the Producer, Consumer or Client was closed by its owner.
 	ErrClosed = shmring.ErrClosed
@@ -59,7 +60,8 @@ var (
 var ErrUnreachable = errors.New("brokerd is unreachable")
 
 // ErrLost says that the daemon came back and does not know an attachment any
-// more, or knows another ring under its name. The cause is wrapped.
+// more, or knows another ring under its name. The cause is wrapped: a refusal,
+// and *RemovedError where the ring is gone.
 var ErrLost = errors.New("attachment is lost")
 
 // ErrProtocol says that what answers on the socket does not speak like brokerd.
@@ -74,6 +76,11 @@ type PositionError = shmring.PositionError
 // OverrunError is the verdict of Poll that a record was overwritten while its
 // callback looked at it.
 type OverrunError = shmring.OverrunError
+
+// ChecksumError says that the bytes of a record are not those that were
+// published, on a ring with checksums. The record is left out and counted in
+// ConsumerStats.ChecksumErrors; reading goes on behind it.
+type ChecksumError = shmring.ChecksumError
 
 // IsRefused tells whether err is, or wraps, a refusal by the daemon.
 func IsRefused(err error) bool {

@@ -36,7 +36,7 @@ func ExampleDial() {
 	fmt.Println(err)
 	// Output:
 	// true
-	// brokerd is unreachable: connect to /nowhere/control.sock: socket does not exist: start brokerd, or name another socket (the service of a host listens on /run/brokerd/control.sock)
+	// brokerd is unreachable: connect to /nowhere/control.sock: socket does not exist: start brokerd, or name another socket (the service of a host listens on /run/brokerd/control.sock) (waited 50ms)
 }
 
 func ExampleClient_CreateRing() {
@@ -188,13 +188,20 @@ func ExampleClient_Consumer() {
 		return
 	}
 	for record, err := range r.Records(ctx) {
-		fmt.Println(record.Sequence, string(record.Payload), err)
+		if errors.Is(err, client.ErrEndOfStream) {
+			break // or go on: more may follow
+		}
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(record.Sequence, string(record.Payload))
 	}
 	_, err = r.TryReceive()
 	fmt.Println(errors.Is(err, client.ErrEmpty), r.Close())
 	// Output:
-	// 0 one <nil>
-	// 1 two <nil>
+	// 0 one
+	// 1 two
 	// true <nil>
 }
 

@@ -104,7 +104,7 @@ func (c *Client) reattach(l *link, a *attachment) error {
 	unixconn.CloseFiles(got.files) // the ring is mapped already
 	var out wire.AttachOut
 	if err := got.reply.Decode(&out); err != nil {
-		a.lose(err)
+		a.lose(a.refusal(err)...)
 		return nil
 	}
 	now, before := out.Attachment, a.info

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"brokerd/internal/wire"
@@ -41,8 +40,10 @@ func (c *Client) DescribeRing(ctx context.Context, name string) (RingDetails, er
 }
 
 // WaitRing waits until a ring exists and the daemon is ready to lend it, or
-// until ctx ends; the error then wraps both the context's and what was missing.
+// until ctx ends; the error then wraps both the context's and what was missing,
+// and says how long it was waited for.
 func (c *Client) WaitRing(ctx context.Context, name string) error {
+	begin := time.Now()
 	var missing error
 	for pause := redialDelayMin; ; pause = min(2*pause, ringPollMax) {
 		_, err := c.DescribeRing(ctx, name)
@@ -50,12 +51,12 @@ func (c *Client) WaitRing(ctx context.Context, name string) error {
 		case errors.Is(err, ErrRingNotFound), errors.Is(err, ErrNotReady):
 			missing = err
 		case missing != nil && errors.Is(err, errUnanswered):
-			return fmt.Errorf("%w: %w", missing, ctx.Err())
+			return overdue(ctx, begin, missing)
 		default:
 			return err
 		}
 		if !sleep(ctx, pause) {
-			return fmt.Errorf("%w: %w", missing, ctx.Err())
+			return overdue(ctx, begin, missing)
 		}
 	}
 }

@@ -48,17 +48,27 @@ func serverAt(socket string) server {
 	return server{socket: DefaultSocket(), own: os.Getuid() != 0}
 }
 
-// dialFor dials until it succeeds, but no longer than wait and ctx allow.
+// dialFor dials until it succeeds, but no longer than wait and ctx allow. The
+// error tells what the last try met that was not cut short.
 func (s server) dialFor(ctx context.Context, wait time.Duration) (*unixconn.Conn, error) {
-	deadline := time.Now().Add(wait)
+	begin := time.Now()
+	var missing error
 	for delay := redialDelayMin; ; delay = min(2*delay, redialDelayMax) {
 		conn, err := s.dial(ctx)
-		if err == nil || ctx.Err() != nil {
-			return conn, err
+		if err == nil {
+			return conn, nil
 		}
-		left := time.Until(deadline)
-		if left <= 0 || !sleep(ctx, min(delay, left)) {
-			return nil, err
+		if missing == nil || ctx.Err() == nil {
+			missing = err
+		}
+		left := wait - time.Since(begin)
+		switch {
+		case ctx.Err() != nil || left > 0 && !sleep(ctx, min(delay, left)):
+			return nil, overdue(ctx, begin, missing)
+		case wait <= 0:
+			return nil, missing
+		case left <= 0:
+			return nil, &waitedError{wait: wait, is: []error{missing}}
 		}
 	}
 }

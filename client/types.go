@@ -26,6 +26,8 @@ type (
 	Stats = wire.StatsOut
 	// Status is what the daemon says about itself.
 	Status = wire.GetStatusOut
+	// ReloadOut is what a reload changed, and what it could not.
+	ReloadOut = wire.ReloadOut
 )
 
 // Words that rings and attachments are described with.
@@ -38,7 +40,8 @@ type (
 	Producers = wire.Producers
 	// Role is what an attached process does with a ring.
 	Role = wire.Role
-	// AttachmentState tells whether the connection of an attachment is open.
+	// AttachmentState tells who holds an attachment: a connection, a process
+	// without one, or nobody, for a cursor that can be resumed.
 	AttachmentState = wire.AttachmentState
 	// RingState tells whether a ring can be used.
 	RingState = wire.RingState

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -244,7 +243,8 @@ func TestMissed(t *testing.T) {
 func TestWaitFor(t *testing.T) {
 	h := newHost(t, "[]")
 	got := h.run("attach", "md", "--as", "consumer", "--wait-for", "20ms")
-	if got.code != exitRefused || !strings.Contains(got.stderr, "there is no ring md") || strings.Count(got.stderr, "\n") != 1 {
+	if got.code != exitRefused || !strings.HasPrefix(got.stderr, "brokerctl: waited 20ms: there is no ring md") ||
+		strings.Count(got.stderr, "\n") != 1 || strings.Contains(got.stderr, "context") {
 		t.Errorf("a ring that does not come: %+v", got)
 	}
 	var out buffer
@@ -281,23 +281,28 @@ func TestAttachEndsWithTheRing(t *testing.T) {
 
 func TestSummary(t *testing.T) {
 	s := newSummary("md", roleConsumer)
-	var text bytes.Buffer
-	if err := s.print(&text, false); err != nil || text.String() != "brokerctl: md: 0 records, 0 bytes, 0 records/s, missed 0, gaps 0, latency p50 - p99 -\n" {
-		t.Errorf("nothing: %q, %v", text.String(), err)
+	if text := s.String(); text != "md: 0 records, 0 bytes, 0 records/s, missed 0, gaps 0, latency p50 - p99 -" {
+		t.Errorf("nothing: %q", text)
 	}
 	s.add(5, time.Now().Add(time.Hour).UnixNano())
 	s.add(7, time.Now().Add(-2*time.Hour).UnixNano())
 	s.add(9, 0)
 	s.first = s.last.Add(-2 * time.Second)
-	text.Reset()
-	if err := s.print(&text, false); err != nil || !strings.HasPrefix(text.String(), "brokerctl: md: 3 records, 21 bytes, 1 records/s, missed 0, gaps 0, latency p50 1h0m") ||
-		!strings.HasSuffix(text.String(), "(1 negative)\n") {
-		t.Errorf("got %q, %v", text.String(), err)
+	s.filtered, s.checksums = 4, 6
+	text := s.String()
+	if !strings.HasPrefix(text, "md: 3 records, 21 bytes, 1 records/s, missed 0, gaps 0, filtered 4, wrong checksums 6, latency p50 1h0m") ||
+		!strings.HasSuffix(text, "(1 negative)") {
+		t.Errorf("got %q", text)
 	}
+	var stderr bytes.Buffer
 	var report summaryReport
-	text.Reset()
-	if err := s.print(&text, true); err != nil || json.Unmarshal(text.Bytes(), &report) != nil || report.Latency.Negative != 1 || report.Seconds != 2 {
-		t.Errorf("got %s, %v", text.String(), err)
+	c := &cli{stderr: &stderr, output: newChoice("json")}
+	if err := c.printSummary(s); err != nil {
+		t.Fatal(err)
+	}
+	decodeStrict(t, stderr.String(), &report)
+	if report.Latency.Negative != 1 || report.Seconds != 2 || report.Filtered != 4 || report.Checksums != 6 {
+		t.Errorf("got %+v", report)
 	}
 }
 
@@ -310,7 +315,7 @@ func TestExitCodes(t *testing.T) {
 		{nil, exitDone}, {errors.New("x"), exitFailed}, {usagef("x"), exitUsage}, {refusal, exitRefused},
 		{fmt.Errorf("x: %w", client.ErrUnreachable), exitUnreachable}, {&missedError{}, exitMissed},
 		{errors.Join(&missedError{}, client.ErrLost), exitMissed}, {fmt.Errorf("%w: %w", client.ErrLost, refusal), exitFailed},
-		{&client.PositionError{}, exitRefused}, {client.ErrRemoved, exitFailed}, {client.ErrFull, exitFailed},
+		{errors.Join(&missedError{}, &checksumError{}), exitFailed}, {&client.PositionError{}, exitRefused}, {client.ErrRemoved, exitFailed}, {client.ErrFull, exitFailed},
 	} {
 		if got := exitCode(tc.err); got != tc.want {
 			t.Errorf("%v: got %d, want %d", tc.err, got, tc.want)

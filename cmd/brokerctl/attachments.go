@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -13,10 +15,15 @@ func (c *cli) attachmentsCommand() *cobra.Command {
 		Use:   "attachments [RING]",
 		Short: "List who is attached",
 		Long: `List the attachments of one ring, or of all: who holds it, since when, how far
-it is and how many bytes it lags behind the producer. A state of detached means
-that the connection to the daemon is gone while the process still lives.`,
-		Example: "  brokerctl attachments\n  brokerctl attachments md -o json",
-		Args:    args("[RING]"),
+it is and how many bytes it lags behind the producer.
+
+STATE is attached; detached when the connection to the daemon is gone while the
+process still lives; or resumable for the cursor of a named reader that has
+ended, on a ring with resume_for. NOTE says until when a cursor is kept, why the
+daemon has ended an attachment, and how many records had a wrong checksum.`,
+		Example:           "  brokerctl attachments\n  brokerctl attachments md -o json",
+		Args:              args("[RING]"),
+		ValidArgsFunction: c.completeRings(1),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			return c.withClient(cmd.Context(), func(ctx context.Context, conn *client.Client) error {
 				list, err := conn.Attachments(ctx, optional(given))
@@ -44,10 +51,10 @@ func listOf[T any](name string, list []T) map[string][]T {
 }
 
 func attachmentRows(t *table, list []client.Attachment) {
-	t.row("ID", "NAME", "ROLE", "PID", "UID", "STATE", "POLICY", "POSITION", "RECORDS", "LAG", "MISSED", "SINCE")
+	t.row("ID", "NAME", "ROLE", "PID", "UID", "STATE", "POLICY", "POSITION", "RECORDS", "LAG", "MISSED", "SINCE", "NOTE")
 	for _, a := range list {
 		t.row(a.ID, a.Name, a.Role, a.PID, a.UID, a.State, policyNow(a), a.Position, a.Sequence,
-			a.LagBytes, a.MissedRecords, clock(a.SinceNS))
+			a.LagBytes, a.MissedRecords, clock(a.SinceNS), noteOn(a))
 	}
 }
 
@@ -57,4 +64,19 @@ func policyNow(a client.Attachment) string {
 		return string(a.Policy) + ">skip"
 	}
 	return string(a.Policy)
+}
+
+// noteOn is what is out of the ordinary about an attachment.
+func noteOn(a client.Attachment) string {
+	var notes []string
+	if a.ResumeUntilNS != 0 {
+		notes = append(notes, "kept until "+clock(a.ResumeUntilNS))
+	}
+	if a.EndedReason != "" {
+		notes = append(notes, "ended: "+a.EndedReason)
+	}
+	if a.ChecksumErrors > 0 {
+		notes = append(notes, fmt.Sprintf("%d wrong checksums", a.ChecksumErrors))
+	}
+	return strings.Join(notes, "; ")
 }

@@ -20,16 +20,13 @@ import (
 // callTimeout bounds how long a verb waits for the daemon's answer.
 const callTimeout = 10 * time.Second
 
-// suggestionLetters is in how many letters a verb may be mistyped to be guessed.
-const suggestionLetters = 2
-
 // cli is what all verbs share.
 type cli struct {
 	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer
 
-	socket string
+	socket path // "" is the client's default
 	output choice
 	inVerb bool // the command line was fine, a verb runs
 }
@@ -56,15 +53,24 @@ func runContext(ctx context.Context, args []string, stdin io.Reader, stdout, std
 	}
 	code := exitCode(err)
 	if err != nil && code != exitDone {
-		fmt.Fprintf(stderr, "brokerctl: %s\n", oneLine(err))
+		c.note("%s", message(err))
 	}
 	return code
 }
 
-// oneLine is the message of err on one line.
-func oneLine(err error) string {
+// message is what err says, on one line but for the errors of a configuration
+// file, which has a line for each.
+func message(err error) string {
+	if errors.Is(err, client.ErrInvalidConfig) {
+		return err.Error()
+	}
 	lines := strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\t' })
 	return strings.Join(lines, "; ")
+}
+
+// note tells something on stderr, where nothing can be done about a failure.
+func (c *cli) note(format string, args ...any) {
+	_, _ = fmt.Fprintf(c.stderr, "brokerctl: "+format+"\n", args...)
 }
 
 const rootLong = `brokerctl speaks to brokerd, the daemon that lends shared-memory rings to the
@@ -104,11 +110,13 @@ func (c *cli) rootCommand() *cobra.Command {
 		PersistentPreRun: func(*cobra.Command, []string) { c.inVerb = true },
 	}
 	flags := root.PersistentFlags()
-	flags.StringVar(&c.socket, "socket", "", "path of the daemon's control socket")
+	flags.Var(&c.socket, "socket", "path of the daemon's control socket")
 	flags.VarP(&c.output, "output", "o", "how to print: "+c.output.list())
-	root.AddCommand(c.ringCommand(), c.attachCommand(), c.detachCommand(), c.attachmentsCommand(),
-		c.statsCommand(), c.statusCommand(), c.versionCommand())
+	root.AddCommand(c.ringCommand(), c.attachCommand(), c.detachCommand(), c.attachmentsCommand(), c.statsCommand(),
+		c.statusCommand(), c.reloadCommand(), c.versionCommand(), c.completionCommand(), c.manCommand())
 	root.SetGlobalNormalizationFunc(dashes)
+	root.SetFlagErrorFunc(flagError)
+	completeFlags(root)
 	return root
 }
 
@@ -118,40 +126,51 @@ func dashes(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 	return pflag.NormalizedName(strings.ReplaceAll(name, "_", "-"))
 }
 
-// args wants the arguments that names list. An argument in brackets may be
-// left out.
-func args(names ...string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, given []string) error {
-		need := 0
-		for _, n := range names {
-			if !strings.HasPrefix(n, "[") {
-				need++
-			}
-		}
-		switch {
-		case len(given) < need:
-			return fmt.Errorf("%s: %s is missing; see %s --help", cmd.CommandPath(), names[len(given)], cmd.CommandPath())
-		case len(given) > len(names):
-			return fmt.Errorf("%s: %q is too much; it takes %s", cmd.CommandPath(), given[len(names)], argList(names))
-		}
-		return nil
-	}
-}
-
-func argList(names []string) string {
-	if len(names) == 0 {
-		return "no arguments"
-	}
-	return strings.Join(names, " ")
-}
-
 // withClient runs one verb's calls with a connection and a bounded time.
 func (c *cli) withClient(ctx context.Context, verb func(context.Context, *client.Client) error) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	return c.withClientFor(ctx, 0, verb)
+}
+
+// withClientFor is withClient that waits up to waitFor for the daemon to answer.
+func (c *cli) withClientFor(ctx context.Context, waitFor time.Duration, verb func(context.Context, *client.Client) error) error {
+	bounded, cancel := context.WithTimeout(ctx, waitFor+callTimeout)
 	defer cancel()
-	conn, err := client.Dial(ctx, client.Options{Socket: c.socket})
+	conn, err := client.Dial(bounded, client.Options{Socket: string(c.socket), WaitFor: waitFor})
 	if err != nil {
+		return c.timely(bounded, waited(waitFor, err))
+	}
+	return c.timely(bounded, errors.Join(verb(bounded, conn), conn.Close()))
+}
+
+// waited tells that err comes after a wait that was asked for.
+func waited(waitFor time.Duration, err error) error {
+	if waitFor <= 0 {
 		return err
 	}
-	return errors.Join(verb(ctx, conn), conn.Close())
+	return fmt.Errorf("waited %v: %w", waitFor, err)
+}
+
+// timely puts the end of ctx into words, if that is why err came.
+func (c *cli) timely(ctx context.Context, err error) error {
+	switch {
+	case err == nil || ctx.Err() == nil:
+		return err
+	case errors.Is(ctx.Err(), context.Canceled):
+		return errInterrupted
+	case !errors.Is(err, context.DeadlineExceeded):
+		return err
+	default:
+		return fmt.Errorf("%w at %s: no answer within %v; it may be stopped, or starved of the processor",
+			client.ErrUnreachable, c.socketPath(), callTimeout)
+	}
+}
+
+// errInterrupted is a signal that came before the daemon's answer.
+var errInterrupted = errors.New("interrupted before brokerd answered")
+
+func (c *cli) socketPath() string {
+	if c.socket == "" {
+		return client.DefaultSocket()
+	}
+	return string(c.socket)
 }

@@ -42,15 +42,29 @@ func (e *missedError) Error() string {
 	return fmt.Sprintf("ring %s: this %s reader missed %d records%s", e.ring, e.policy, e.records, why)
 }
 
+// checksumError says that records were left out because their bytes are not those
+// that were published.
+type checksumError struct {
+	ring    string
+	records uint64
+}
+
+func (e *checksumError) Error() string {
+	return fmt.Sprintf("ring %s: %d records had a wrong checksum and were left out: something wrote over them", e.ring, e.records)
+}
+
 func exitCode(err error) int {
 	var usage *usageError
 	var missed *missedError
+	var checksum *checksumError
 	var position *client.PositionError
 	switch {
 	case err == nil:
 		return exitDone
 	case errors.As(err, &usage):
 		return exitUsage
+	case errors.As(err, &checksum):
+		return exitFailed
 	case errors.As(err, &missed):
 		return exitMissed
 	case errors.Is(err, client.ErrLost):

@@ -40,16 +40,29 @@ func (f framing) reader(r io.Reader, max int) frameReader {
 	return newLineReader(r, max)
 }
 
-// write appends one record to w. Under line framing a record that itself holds
-// newlines is written as it is, so a reader of the output sees several lines.
-func (f framing) write(w *bufio.Writer, record []byte) error {
+// prefix is what stands before each record of a ring when the records of several
+// go into one output: the name and a tab, or the name as a record of its own.
+func (f framing) prefix(ring string) []byte {
+	if f == framingU32BE {
+		return append(binary.BigEndian.AppendUint32(nil, uint32(len(ring))), ring...)
+	}
+	return []byte(ring + "\t")
+}
+
+// write appends one record to w, behind prefix. Under line framing a record that
+// itself holds newlines is written as it is, so a reader of the output sees several
+// lines.
+func (f framing) write(w *bufio.Writer, prefix, record []byte) error {
+	if _, err := w.Write(prefix); err != nil {
+		return err
+	}
 	if f == framingU32BE {
 		if uint64(len(record)) > math.MaxUint32 {
 			return fmt.Errorf("a record of %d bytes does not fit a 4-byte length", len(record))
 		}
-		var prefix [4]byte
-		binary.BigEndian.PutUint32(prefix[:], uint32(len(record)))
-		if _, err := w.Write(prefix[:]); err != nil {
+		var length [4]byte
+		binary.BigEndian.PutUint32(length[:], uint32(len(record)))
+		if _, err := w.Write(length[:]); err != nil {
 			return err
 		}
 		_, err := w.Write(record)

@@ -153,22 +153,29 @@ func TestU32Reader(t *testing.T) {
 }
 
 func TestFramingWrite(t *testing.T) {
-	for f, want := range map[framing]string{
-		framingLine:  "ab\n\nc\nd\n",
-		framingU32BE: "\x00\x00\x00\x02ab\x00\x00\x00\x00\x00\x00\x00\x03c\nd",
+	for _, tc := range []struct {
+		framing framing
+		prefix  []byte
+		want    string
+	}{
+		{framingLine, nil, "ab\n\nc\nd\n"},
+		{framingLine, framingLine.prefix("md"), "md\tab\nmd\t\nmd\tc\nd\n"},
+		{framingU32BE, nil, "\x00\x00\x00\x02ab\x00\x00\x00\x00\x00\x00\x00\x03c\nd"},
+		{framingU32BE, framingU32BE.prefix("md"),
+			"\x00\x00\x00\x02md\x00\x00\x00\x02ab\x00\x00\x00\x02md\x00\x00\x00\x00\x00\x00\x00\x02md\x00\x00\x00\x03c\nd"},
 	} {
 		var out bytes.Buffer
 		w := bufio.NewWriter(&out)
 		for _, record := range []string{"ab", "", "c\nd"} {
-			if err := f.write(w, []byte(record)); err != nil {
+			if err := tc.framing.write(w, tc.prefix, []byte(record)); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if err := w.Flush(); err != nil {
 			t.Fatal(err)
 		}
-		if out.String() != want {
-			t.Errorf("%s: got %q, want %q", f, out.String(), want)
+		if out.String() != tc.want {
+			t.Errorf("%s, prefix %q: got %q, want %q", tc.framing, tc.prefix, out.String(), tc.want)
 		}
 	}
 }

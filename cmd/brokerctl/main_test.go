@@ -58,6 +58,9 @@ func runTests(m *testing.M) int {
 type host struct {
 	t      *testing.T
 	socket string
+	config string // path of the configuration file
+	dir    string // of the rings
+	kill   func() // ends the daemon
 }
 
 // newHost starts a daemon with the given rings, in the words of its
@@ -69,27 +72,38 @@ func newHost(t *testing.T, rings string) *host {
 		t.Skipf("needs a tmpfs at /dev/shm: %v", err)
 	}
 	t.Cleanup(func() { os.RemoveAll(base) })
-	h := &host{t: t, socket: filepath.Join(base, "control.sock")}
-	config := filepath.Join(base, "brokerd.yaml")
-	text := fmt.Sprintf("dir: %s/rings\ncontrol: {socket: %s}\nrings: %s\n", base, h.socket, rings)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+	h := &host{
+		t: t, socket: filepath.Join(base, "control.sock"),
+		config: filepath.Join(base, "brokerd.yaml"), dir: filepath.Join(base, "rings"),
 	}
-	cmd := exec.Command(os.Getenv(binaryEnv), "--config", config)
+	h.configure(rings, "")
+	cmd := exec.Command(os.Getenv(binaryEnv), "--config", h.config)
 	var log bytes.Buffer
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	h.kill = sync.OnceFunc(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait() // says that it was killed
+	})
+	t.Cleanup(func() {
+		h.kill()
 		if t.Failed() {
 			t.Logf("log of brokerd:\n%s", &log)
 		}
 	})
 	h.eventually("brokerd is ready", func() bool { return h.run("status").code == exitDone })
 	return h
+}
+
+// configure writes the configuration file: rings and more lines of it.
+func (h *host) configure(rings, more string) {
+	h.t.Helper()
+	text := fmt.Sprintf("dir: %s\ncontrol: {socket: %s}\nrings: %s\n%s", h.dir, h.socket, rings, more)
+	if err := os.WriteFile(h.config, []byte(text), 0o600); err != nil {
+		h.t.Fatal(err)
+	}
 }
 
 func (h *host) eventually(what string, done func() bool) {
@@ -127,6 +141,13 @@ func brokerctl(ctx context.Context, stdin string, args ...string) outcome {
 	var stdout, stderr bytes.Buffer
 	code := runContext(ctx, args, strings.NewReader(stdin), &stdout, &stderr)
 	return outcome{code, stdout.String(), stderr.String()}
+}
+
+// brokerctlTo runs brokerctl with an output of the test's own.
+func brokerctlTo(ctx context.Context, stdout io.Writer, args ...string) outcome {
+	var stderr bytes.Buffer
+	code := runContext(ctx, args, strings.NewReader(""), stdout, &stderr)
+	return outcome{code: code, stderr: stderr.String()}
 }
 
 // running is a brokerctl that goes on in the background.

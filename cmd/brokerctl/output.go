@@ -34,16 +34,28 @@ type table struct{ w *tabwriter.Writer }
 func (t *table) row(cells ...any) {
 	text := make([]string, len(cells))
 	for i, cell := range cells {
-		text[i] = fmt.Sprint(cell)
-		if text[i] == "" {
-			text[i] = "-"
-		}
+		text[i] = orDash(fmt.Sprint(cell))
 	}
 	_, _ = fmt.Fprintln(t.w, strings.Join(text, "\t"))
 }
 
+// lines writes lines that are no table, above the next one.
+func (t *table) lines(lines []string) {
+	for _, line := range lines {
+		_, _ = fmt.Fprintln(t.w, line) // a line without a tab is a table of its own
+	}
+}
+
 // gap ends one table and begins another, with columns of its own.
 func (t *table) gap() { _, _ = fmt.Fprint(t.w, "\n") }
+
+// orDash is what stands for text in a table, where nothing would be no cell.
+func orDash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}
 
 // yesNo prints a flag.
 func yesNo(b bool) string {

@@ -17,12 +17,9 @@ const drainTimeMax = 2 * time.Second
 // produce attaches as a producer and publishes the input until it ends or ctx
 // does. setup bounds the attaching.
 func (c *cli) produce(ctx, setup context.Context, conn *client.Client, ring string, f *attachFlags) error {
-	onFull := map[string]client.OnFull{"block": client.OnFullBlock, "drop": client.OnFullDrop, "fail": client.OnFullFail}
-	p, err := conn.Producer(setup, ring, client.ProducerOptions{
-		Name: f.name, WaitStrategy: client.WaitStrategy(f.waitStrategy.value), OnFull: onFull[f.onFull.value],
-	})
+	p, err := conn.Producer(setup, ring, f.producerOptions())
 	if err != nil {
-		return err
+		return c.timely(setup, err)
 	}
 	s := newSummary(ring, roleProducer)
 	input := framing(f.framing.value).reader(newStoppable(ctx, c.stdin), int(p.Ring().RecordMax))
@@ -36,9 +33,9 @@ func (c *cli) produce(ctx, setup context.Context, conn *client.Client, ring stri
 	if drain.Err() != nil && errors.Is(err, context.Canceled) {
 		err = fmt.Errorf("ring %s: %w: stopped before everything was published", ring, client.ErrFull)
 	}
-	stats := p.Stats()
-	s.dropped = stats.Dropped
-	return c.finish(s, errors.Join(err, p.Close()))
+	s.dropped = p.Stats().Dropped
+	err = errors.Join(err, p.Close())
+	return errors.Join(err, c.printSummary(s))
 }
 
 // publish sends records until the input has ended, or count of them unless that

@@ -24,6 +24,7 @@ type ringFlags struct {
 	checksum     bool
 	policy       choice
 	demoteAfter  time.Duration
+	resumeFor    time.Duration
 	produce      principals
 	consume      principals
 	gate         principals
@@ -42,11 +43,13 @@ Without an --allow flag only the daemon's user and root may attach.`
 func (c *cli) ringCreateCommand() *cobra.Command {
 	f := newRingFlags()
 	cmd := &cobra.Command{
-		Use:   "create NAME",
-		Short: "Create a ring",
-		Long:  ringCreateLong,
+		Use:        "create NAME",
+		Short:      "Create a ring",
+		Long:       ringCreateLong,
+		SuggestFor: []string{"add", "new", "make"},
 		Example: `  brokerctl ring create md
   brokerctl ring create md --capacity 64MiB --record-max 1MiB --policy block
+  brokerctl ring create fills --producers many --checksum --resume-for 30s
   brokerctl ring create md --allow-produce-users feed --allow-consume-groups trading,1002`,
 		Args: args("NAME"),
 		RunE: func(cmd *cobra.Command, given []string) error {
@@ -74,13 +77,15 @@ func newRingFlags() *ringFlags {
 func (f *ringFlags) register(flags *pflag.FlagSet) {
 	flags.SortFlags = false
 	flags.Var(&f.capacity, "capacity", "bytes of the ring, a power of two")
-	flags.Var(&f.recordMax, "record-max", "bytes of the longest record")
-	flags.Var(&f.producers, "producers", "how many processes may publish at a time: "+f.producers.list())
-	flags.IntVar(&f.consumersMax, "consumers-max", 0, "how many readers may be attached")
+	flags.Var(&f.recordMax, "record-max", "bytes of the longest record (default capacity/16)")
+	flags.Lookup("record-max").DefValue = "" // the daemon's, and not 0
+	flags.Var(&f.producers, "producers", "how many processes may publish at a time: "+f.producers.list()+" (default one)")
+	flags.IntVar(&f.consumersMax, "consumers-max", 0, "how many readers may be attached (default 16)")
 	flags.BoolVar(&f.timestamps, "timestamps", true, "note when each record was published")
-	flags.BoolVar(&f.checksum, "checksum", false, "check each record's CRC32C on receive")
-	flags.Var(&f.policy, "policy", "of readers that ask for none: "+f.policy.list())
-	flags.DurationVar(&f.demoteAfter, "demote-after", 0, "how long a demote reader may hold the producer")
+	flags.BoolVar(&f.checksum, "checksum", false, "give each record a CRC32C that readers check")
+	flags.Var(&f.policy, "policy", "of readers that ask for none: "+f.policy.list()+" (default demote)")
+	flags.DurationVar(&f.demoteAfter, "demote-after", 0, "how long a demote reader may hold the producer (default 1s)")
+	flags.DurationVar(&f.resumeFor, "resume-for", 0, "how long the cursor of a named reader outlives it (default not at all)")
 	f.produce.register(flags, "produce", "publish")
 	f.consume.register(flags, "consume", "read")
 	f.gate.register(flags, "gate", "hold the producer for ever (policy block)")
@@ -113,6 +118,10 @@ func (f *ringFlags) spec(name string, flags *pflag.FlagSet) client.RingSpec {
 	if flags.Changed("demote-after") {
 		ns := f.demoteAfter.Nanoseconds()
 		spec.DemoteAfterNS = &ns
+	}
+	if flags.Changed("resume-for") {
+		ns := f.resumeFor.Nanoseconds()
+		spec.ResumeForNS = &ns
 	}
 	allow := client.Allow{Produce: f.produce.given(), Consume: f.consume.given(), Gate: f.gate.given()}
 	if allow != (client.Allow{}) {

@@ -14,7 +14,9 @@ func (c *cli) ringListCommand() *cobra.Command {
 		Aliases: []string{"ls"},
 		Short:   "List the rings",
 		Long: `List the rings with their sizes and defaults. MEMORY is what a ring takes of the
-tmpfs in all; CONFIGURED tells whether it is in the daemon's configuration file.`,
+tmpfs in all, OWNER the uid that it counts against. CONFIG is managed for a ring
+of the daemon's configuration file, and unmanaged for one that was created with
+ring create or has left the file.`,
 		Example: "  brokerctl ring list\n  brokerctl ring list -o json | jq -r .rings[].name",
 		Args:    args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -30,9 +32,25 @@ tmpfs in all; CONFIGURED tells whether it is in the daemon's configuration file.
 }
 
 func ringRows(t *table, rings []client.Ring) {
-	t.row("NAME", "CAPACITY", "RECORD_MAX", "PRODUCERS", "CONSUMERS_MAX", "POLICY", "DEMOTE_AFTER", "MEMORY", "CONFIGURED")
+	t.row("NAME", "CAPACITY", "RECORD_MAX", "PRODUCERS", "CONSUMERS_MAX", "POLICY", "DEMOTE_AFTER", "RESUME_FOR", "MEMORY", "OWNER", "CONFIG")
 	for _, r := range rings {
 		t.row(r.Name, formatSize(r.Capacity), formatSize(r.RecordMax), r.Producers, r.ConsumersMax, r.Policy,
-			span(r.DemoteAfterNS), formatSize(r.MemoryBytes), yesNo(r.Managed))
+			span(r.DemoteAfterNS), resumeFor(r), formatSize(r.MemoryBytes), r.Owner, managed(r))
 	}
+}
+
+// managed tells whether the daemon's configuration names a ring.
+func managed(r client.Ring) string {
+	if r.Managed {
+		return "managed"
+	}
+	return "unmanaged"
+}
+
+// resumeFor is how long cursors outlive their reader; nothing if they do not.
+func resumeFor(r client.Ring) string {
+	if r.ResumeForNS == 0 {
+		return ""
+	}
+	return span(r.ResumeForNS)
 }

@@ -48,3 +48,13 @@ func formatSize(n uint64) string {
 	}
 	return strconv.FormatUint(n, 10) + sizeUnits[unit]
 }
+
+// roughSize prints a size for a glance, with one decimal.
+func roughSize(n uint64) string {
+	unit, value := len(sizeUnits)-1, float64(n)
+	for unit > 0 && value >= 1024 {
+		value /= 1024
+		unit--
+	}
+	return strings.TrimSuffix(strconv.FormatFloat(value, 'f', 1, 64), ".0") + sizeUnits[unit]
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -23,11 +24,14 @@ func (c *cli) statsCommand() *cobra.Command {
 		Short: "Show what rings and their readers are doing",
 		Long: `Show, for one ring or for all, records published, occupancy, lags and losses.
 
-With --watch a table follows every second, with rates, until ^C; with -o json
-one object a line. RECORDS and BYTES count since the ring was made; bytes
-include headers and padding. HELD is how long producers waited for readers.`,
-		Example: "  brokerctl stats\n  brokerctl stats md --watch\n  brokerctl stats --watch -o json | jq .rings[0].sequence",
-		Args:    args("[RING]"),
+With --watch they are shown every second, with rates: on a terminal as one table
+in place, until q or ^C; elsewhere as one table after the other, until ^C; with
+-o json as one object a line. RECORDS and BYTES count since the ring was made;
+bytes include headers and padding. HELD is how long producers waited for readers.`,
+		Example:           "  brokerctl stats\n  brokerctl stats md --watch\n  brokerctl stats --watch -o json | jq .rings[0].sequence",
+		Args:              args("[RING]"),
+		ValidArgsFunction: c.completeRings(1),
+		SuggestFor:        []string{"top", "watch"},
 		RunE: func(cmd *cobra.Command, given []string) error {
 			if watch {
 				return c.watchStats(cmd.Context(), optional(given))
@@ -41,32 +45,41 @@ include headers and padding. HELD is how long producers waited for readers.`,
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&watch, "watch", false, "show them every second until ^C")
+	cmd.Flags().BoolVar(&watch, "watch", false, "show them every second until q or ^C")
 	return cmd
 }
 
 func (c *cli) watchStats(ctx context.Context, ring string) error {
 	dialed, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	conn, err := client.Dial(dialed, client.Options{Socket: c.socket})
+	conn, err := client.Dial(dialed, client.Options{Socket: string(c.socket)})
 	if err != nil {
-		return err
+		return c.timely(dialed, err)
 	}
-	var before *client.Stats
-	for s, failed := range conn.WatchStats(ctx, ring, watchInterval) {
-		if failed != nil {
-			err = failed
-			break
-		}
-		if err = c.printStats(s, before); err != nil {
-			break
-		}
-		before = &s
+	if out, ok := c.stdout.(*os.File); ok && c.output.value == "table" && drawable(out) {
+		err = c.watchLive(ctx, conn, ring, out)
+	} else {
+		err = c.watchTables(ctx, conn, ring)
 	}
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) || closedOutput(err) {
 		err = nil // that is how watching ends
 	}
 	return errors.Join(err, conn.Close())
+}
+
+// watchTables prints one snapshot after the other.
+func (c *cli) watchTables(ctx context.Context, conn *client.Client, ring string) error {
+	var before *client.Stats
+	for s, err := range conn.WatchStats(ctx, ring, watchInterval) {
+		if err == nil {
+			err = c.printStats(s, before)
+		}
+		if err != nil {
+			return err
+		}
+		before = &s
+	}
+	return nil
 }
 
 // printStats prints one of a series of snapshots.
@@ -105,14 +118,14 @@ func statsRows(t *table, s client.Stats, before *client.Stats) {
 		return
 	}
 	t.gap()
-	t.row("ATTACHMENT", "NAME", "POLICY", "RECORDS", "RECORDS/S", "LAG", "MISSED", "GAPS", "PID")
+	t.row("ATTACHMENT", "NAME", "STATE", "POLICY", "RECORDS", "RECORDS/S", "LAG", "MISSED", "GAPS", "PID", "NOTE")
 	for _, a := range s.Attachments {
 		old := earlier(since.Attachments, func(o client.Attachment) bool { return o.ID == a.ID && o.Epoch == a.Epoch })
 		records := ""
 		if old != nil {
 			records = rate(a.Sequence, old.Sequence, seconds)
 		}
-		t.row(a.ID, a.Name, policyNow(a), a.Sequence, records, a.LagBytes, a.MissedRecords, a.GapRecords, a.PID)
+		t.row(a.ID, a.Name, a.State, policyNow(a), a.Sequence, records, a.LagBytes, a.MissedRecords, a.GapRecords, a.PID, noteOn(a))
 	}
 }
 

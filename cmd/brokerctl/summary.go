@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -24,6 +23,10 @@ type summary struct {
 	missed      uint64 // records
 	missedBytes uint64
 	gaps        uint64 // records
+	filtered    uint64 // records passed over because of their tag
+	checksums   uint64 // records left out because of their checksum
+	resumed     bool   // it went on where another reader had stopped
+	start       uint64 // position where it began
 	dropped     uint64 // records
 	unpublished uint64 // records read from the input and given up
 	first, last time.Time
@@ -55,26 +58,40 @@ func (s *summary) add(n int, published int64) {
 	_ = s.latency.RecordValue(min(ns, latencyMaxNS)) // in range by min
 }
 
-// print writes one line.
-func (s *summary) print(w io.Writer, asJSON bool) error {
-	if asJSON {
-		return json.NewEncoder(w).Encode(s.report())
+// printSummary writes one line to stderr.
+func (c *cli) printSummary(s *summary) error {
+	if c.output.value == "json" {
+		return json.NewEncoder(c.stderr).Encode(s.report())
 	}
-	text := fmt.Sprintf("brokerctl: %s: %d records, %d bytes, %.0f records/s", s.ring, s.records, s.bytes, s.perSecond())
+	_, err := fmt.Fprintln(c.stderr, "brokerctl: "+s.String())
+	return err
+}
+
+// String tells what is always worth telling, and what has happened.
+func (s *summary) String() string {
+	text := fmt.Sprintf("%s: %d records, %d bytes, %.0f records/s", s.ring, s.records, s.bytes, s.perSecond())
+	counts := []struct {
+		what string
+		n    uint64
+	}{{"filtered", s.filtered}, {"wrong checksums", s.checksums}, {"unpublished", s.unpublished}}
 	if s.role == roleConsumer {
 		text += fmt.Sprintf(", missed %d, gaps %d", s.missed, s.gaps)
-		text += fmt.Sprintf(", latency p50 %s p99 %s", s.quantile(50), s.quantile(99))
-		if s.negative > 0 {
-			text += fmt.Sprintf(" (%d negative)", s.negative)
-		}
 	} else {
 		text += fmt.Sprintf(", dropped %d", s.dropped)
-		if s.unpublished > 0 {
-			text += fmt.Sprintf(", unpublished %d", s.unpublished)
+	}
+	for _, c := range counts {
+		if c.n > 0 {
+			text += fmt.Sprintf(", %s %d", c.what, c.n)
 		}
 	}
-	_, err := fmt.Fprintln(w, text)
-	return err
+	if s.role == roleProducer {
+		return text
+	}
+	text += fmt.Sprintf(", latency p50 %s p99 %s", s.quantile(50), s.quantile(99))
+	if s.negative > 0 {
+		text += fmt.Sprintf(" (%d negative)", s.negative)
+	}
+	return text
 }
 
 func (s *summary) seconds() float64 { return s.last.Sub(s.first).Seconds() }
@@ -105,6 +122,10 @@ type summaryReport struct {
 	Missed      uint64         `json:"missed_records"`
 	MissedBytes uint64         `json:"missed_bytes"`
 	Gaps        uint64         `json:"gap_records"`
+	Filtered    uint64         `json:"filtered_records"`
+	Checksums   uint64         `json:"checksum_errors"`
+	Resumed     bool           `json:"resumed"`
+	Start       uint64         `json:"start_position"`
 	Dropped     uint64         `json:"dropped_records"`
 	Unpublished uint64         `json:"unpublished_records"`
 	Latency     *latencyReport `json:"latency,omitempty"`
@@ -122,7 +143,8 @@ func (s *summary) report() summaryReport {
 	r := summaryReport{
 		Ring: s.ring, Role: s.role, Records: s.records, Bytes: s.bytes,
 		Seconds: s.seconds(), PerSecond: s.perSecond(),
-		Missed: s.missed, MissedBytes: s.missedBytes, Gaps: s.gaps, Dropped: s.dropped, Unpublished: s.unpublished,
+		Missed: s.missed, MissedBytes: s.missedBytes, Gaps: s.gaps, Filtered: s.filtered, Checksums: s.checksums,
+		Resumed: s.resumed, Start: s.start, Dropped: s.dropped, Unpublished: s.unpublished,
 	}
 	if n := s.latency.TotalCount(); n > 0 || s.negative > 0 {
 		r.Latency = &latencyReport{

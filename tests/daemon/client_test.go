@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"os"
 	"testing"
 	"time"
@@ -66,17 +65,21 @@ func (c *client) receive(out any) (continues bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if reply.Error != "" {
-		return false, errors.New(reply.Error + " " + string(reply.Parameters))
-	}
-	return reply.Continues, json.Unmarshal(reply.Parameters, out)
+	return reply.Continues, reply.Decode(out)
 }
 
-// call sends one call and reads its reply.
-func (c *client) call(method string, in, out any) {
+// try sends one call and reads its reply.
+func (c *client) try(method string, in, out any) error {
 	c.t.Helper()
 	c.send(method, in, false)
-	if _, err := c.receive(out); err != nil {
+	_, err := c.receive(out)
+	return err
+}
+
+// call is try for a call that has to succeed.
+func (c *client) call(method string, in, out any) {
+	c.t.Helper()
+	if err := c.try(method, in, out); err != nil {
 		c.t.Fatalf("%s: %v", method, err)
 	}
 }

@@ -22,8 +22,8 @@ func TestFlags(t *testing.T) {
 		{[]string{"--config", ""}, 2, "", "name is empty"},
 		{[]string{"start"}, 2, "", `"start"`},
 		{[]string{"--check", "--print-config"}, 2, "", "exclude each other"},
-		{[]string{"--check", "--config", p.config}, 0, p.config + ": ok (1 rings, ", ""},
-		{[]string{"--check"}, 0, "built-in configuration: ok (1 rings, ", ""},
+		{[]string{"--check", "--config", p.config}, 0, p.config + ": ok (1 ring, ", ""},
+		{[]string{"--check"}, 0, "built-in configuration: ok (1 ring, ", ""},
 		{[]string{"--check", "--config", "/nonexistent.yaml"}, 1, "", "/nonexistent.yaml"},
 		{[]string{"--print-config", "--config", p.config}, 0, "socket: " + p.socket, ""},
 	} {

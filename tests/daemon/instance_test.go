@@ -145,6 +145,13 @@ func (i *instance) logged(message string) map[string]any {
 	return nil
 }
 
+// waitLogged waits for a text in the log, which arrives a little later than what
+// it is about.
+func (i *instance) waitLogged(text string) {
+	i.t.Helper()
+	eventually(i.t, text+" in the log", func() bool { return strings.Contains(i.log.String(), text) })
+}
+
 // get asks the admin listener.
 func (i *instance) get(path string) (code int, body string) {
 	i.t.Helper()

@@ -14,7 +14,16 @@ const testVersion = "v0.0.0-test"
 // binary is the path of brokerd, built once by TestMain.
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
+func TestMain(m *testing.M) {
+	if socket := os.Getenv(puppetSocket); socket != "" {
+		if err := playPuppet(socket); err != nil {
+			fmt.Fprintln(os.Stderr, "puppet:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(buildAndRun(m))
+}
 
 func buildAndRun(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "brokerd-binary-")

@@ -1,7 +1,10 @@
 package daemon
 
 import (
+	"fmt"
 	"net"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -52,7 +55,7 @@ func TestServiceManagerIsTold(t *testing.T) {
 	if slices.Contains(m.lines, "STOPPING=1") {
 		t.Errorf("STOPPING=1 before the end: %q", m.lines)
 	}
-	if !slices.ContainsFunc(m.lines, func(l string) bool { return strings.HasPrefix(l, "STATUS=starting: creating ring md") }) {
+	if !slices.ContainsFunc(m.lines, func(l string) bool { return strings.HasPrefix(l, "STATUS=starting: creating the configured rings") }) {
 		t.Errorf("no STATUS of the start: %q", m.lines)
 	}
 	for range 3 {
@@ -76,5 +79,43 @@ func TestUnreachableServiceManagerDoesNotStopTheStart(t *testing.T) {
 	i.signal(syscall.SIGINT)
 	if code := i.wait(); code != 0 {
 		t.Errorf("exit code %d", code)
+	}
+}
+
+// TestServiceManagerIsToldOfReloads sends SIGHUP while the daemon starts: it is
+// answered once everything is there.
+func TestServiceManagerIsToldOfReloads(t *testing.T) {
+	p := newPlace(t, oneRing)
+	m, env := newManager(t, p)
+	cmd := exec.Command(binary, "--config", p.config)
+	cmd.Env = append(os.Environ(), env)
+	i := launch(t, cmd)
+	m.until("STATUS=starting: preparing the place of the control socket")
+	i.signal(syscall.SIGHUP)
+	m.until("READY=1")
+	if slices.Contains(m.lines, "RELOADING=1") {
+		t.Errorf("reloaded before it was ready: %q", m.lines)
+	}
+	expectAnnounced := func() {
+		t.Helper()
+		m.until("RELOADING=1")
+		at := slices.Index(m.lines, "RELOADING=1")
+		var usec uint64
+		if _, err := fmt.Sscanf(strings.Join(m.lines[at:], " "), "RELOADING=1 MONOTONIC_USEC=%d", &usec); err != nil || usec == 0 {
+			t.Errorf("RELOADING=1 comes without the time: %q: %v", m.lines[at:], err)
+		}
+		m.lines = nil
+		m.until("READY=1")
+	}
+	expectAnnounced()
+	if status := m.lines[slices.Index(m.lines, "READY=1")+1]; !strings.HasPrefix(status, "STATUS=ready: 1 ring, ") || strings.Contains(status, "refused") {
+		t.Errorf("after a reload: %q", status)
+	}
+	p.edit(t, "format: json", "format: json\n  level: loud\n  colour: red")
+	m.lines = nil
+	i.signal(syscall.SIGHUP)
+	expectAnnounced()
+	if status := m.lines[slices.Index(m.lines, "READY=1")+1]; !strings.Contains(status, "reload refused: "+p.config+":8: log.level") || !strings.HasSuffix(status, "(and 1 more)") {
+		t.Errorf("after a refused reload: %q", status)
 	}
 }

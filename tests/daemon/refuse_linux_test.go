@@ -79,6 +79,9 @@ func TestDirectoryNotOnTmpfsIsRefused(t *testing.T) {
 		rings := filepath.Join(dir, "brokerd-test-no-tmpfs")
 		p.write(t, strings.Replace(string(text), p.dir, rings, 1))
 		expectRefusal(t, p, rings, "not tmpfs")
+		if code, _, stderr := runToEnd(t, "--check", "--config", p.config); code != 1 || !strings.Contains(stderr, "not tmpfs") {
+			t.Errorf("--check: exit code %d:\n%s", code, stderr)
+		}
 		if _, err := os.Lstat(rings); err == nil {
 			t.Errorf("%s was created", rings)
 			os.RemoveAll(rings)
@@ -115,17 +118,31 @@ func TestBadConfigurationIsRefused(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotYetThereIsRefusedByName(t *testing.T) {
-	p := newPlace(t, "[{name: a, producers: many}, {name: b, checksum: true}, {name: c, policy: latest}]")
-	expectRefusal(t, p, "rings[0] (a)", "producers: many")
-	code, _, stderr := runToEnd(t, "--config", p.config, "--check")
-	for _, want := range []string{"producers: many", "checksum: true", "policy: latest"} {
-		if !strings.Contains(stderr, want) {
-			t.Errorf("--check does not say %q: %d\n%s", want, code, stderr)
+// Each problem has a log line of its own, with the file in it, so that none is lost between line breaks.
+func TestEveryProblemOfAStartHasItsLine(t *testing.T) {
+	p := newPlace(t, "[{name: a, capacity: 64KiB}, {name: b, capacity: 64KiB}, {name: c, capacity: 64KiB}]")
+	for _, name := range []string{"a", "c"} { // no rings, and in their way
+		if err := os.MkdirAll(filepath.Join(p.dir, name), 0o755); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if code != 1 {
-		t.Errorf("--check: exit code %d, want 1", code)
+	code, _, stderr := runToEnd(t, "--config", p.config)
+	var errors []string
+	for line := range strings.Lines(stderr) {
+		if strings.Contains(line, `"level":"error"`) {
+			errors = append(errors, line)
+		}
+	}
+	if code != 1 || len(errors) != 2 {
+		t.Fatalf("exit code %d, %d errors in\n%s", code, len(errors), stderr)
+	}
+	for i, ring := range []string{"rings[0] (a)", "rings[2] (c)"} {
+		if want := `"msg":"cannot start: ` + p.config + ": " + ring; !strings.Contains(errors[i], want) {
+			t.Errorf("no %s in %s", want, errors[i])
+		}
+	}
+	if _, err := os.Lstat(filepath.Join(p.dir, "b")); err == nil {
+		t.Error("the good ring was made all the same")
 	}
 }
 
@@ -164,8 +181,8 @@ func TestFullTmpfsIsRefusedWithNumbers(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.write(t, strings.Replace(string(text), p.dir, small, 1))
-	_, checked, _ := runToEnd(t, "--check", "--config", p.config) // FILE: ok (1 rings, N bytes)
-	_, size, _ := strings.Cut(strings.TrimSuffix(checked, " bytes)\n"), "rings, ")
+	_, checked, _ := runToEnd(t, "--check", "--config", p.config) // FILE: ok (1 ring, N bytes)
+	_, size, _ := strings.Cut(strings.TrimSuffix(checked, " bytes)\n"), "ring, ")
 	if size == "" {
 		t.Fatalf("--check says %q", checked)
 	}

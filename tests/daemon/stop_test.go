@@ -143,13 +143,3 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 		t.Errorf("it took %v after the second signal", took)
 	}
 }
-
-func TestSIGHUPIsAnswered(t *testing.T) {
-	p := newPlace(t, oneRing)
-	i := start(t, p)
-	i.signal(syscall.SIGHUP)
-	eventually(t, "an answer to SIGHUP", func() bool { return strings.Contains(i.log.String(), "reload is not yet available") })
-	if code, _ := i.get("/readyz"); code != 200 {
-		t.Errorf("/readyz after SIGHUP: %d", code)
-	}
-}

@@ -16,6 +16,7 @@ import (
 const (
 	prefix     = "/usr"
 	unitPath   = prefix + "/lib/systemd/system/brokerd.service"
+	socketPath = prefix + "/lib/systemd/system/brokerd.socket"
 	configPath = "/etc/brokerd/brokerd.yaml"
 	// exposureMax is what `systemd-analyze security` may say, in tenths.
 	exposureMax = 25
@@ -27,10 +28,17 @@ func TestInstallPutsEveryFileInItsPlace(t *testing.T) {
 		prefix + "/bin/brokerd":                 0o755,
 		prefix + "/bin/brokerctl":               0o755,
 		unitPath:                                0o644,
+		socketPath:                              0o644,
 		prefix + "/lib/sysusers.d/brokerd.conf": 0o644,
 		prefix + "/lib/tmpfiles.d/brokerd.conf": 0o644,
 		prefix + "/share/doc/brokerd/LICENSE":   0o644,
-		configPath:                              0o644,
+
+		prefix + "/share/man/man1/brokerctl.1":                     0o644,
+		prefix + "/share/man/man1/brokerctl-attach.1":              0o644,
+		prefix + "/share/bash-completion/completions/brokerctl":    0o644,
+		prefix + "/share/zsh/site-functions/_brokerctl":            0o644,
+		prefix + "/share/fish/vendor_completions.d/brokerctl.fish": 0o644,
+		configPath: 0o644,
 	} {
 		info, err := os.Stat(root + path)
 		if err != nil {
@@ -43,8 +51,8 @@ func TestInstallPutsEveryFileInItsPlace(t *testing.T) {
 	if !strings.Contains(unit, "\nExecStart="+prefix+"/bin/brokerd --config "+configPath+"\n") {
 		t.Errorf("the unit does not start what was installed:\n%s", unit)
 	}
-	if left := regexp.MustCompile(`@\w+@`).FindString(unit); left != "" {
-		t.Errorf("the unit still contains %s", left)
+	if left := regexp.MustCompile(`@\w+@`).FindString(unit + read(t, root+socketPath)); left != "" {
+		t.Errorf("the units still contain %s", left)
 	}
 }
 
@@ -101,7 +109,7 @@ func TestInstalledBinariesCarryTheVersion(t *testing.T) {
 	}
 }
 
-func TestUnitIsVerifiedWithoutAWord(t *testing.T) {
+func TestUnitsAreVerifiedWithoutAWord(t *testing.T) {
 	needs(t, "systemd-analyze")
 	root := install(t)
 	addBase(t, root)
@@ -109,9 +117,10 @@ func TestUnitIsVerifiedWithoutAWord(t *testing.T) {
 		t.Errorf("systemd-analyze verify says:\n%s", said)
 	}
 	// It exits with 0 on an unknown key, so its silence is the test; show that it does speak.
-	spoil(t, root, "[Service]\n", "[Service]\nNoSuchKey=1\n")
-	if said := verify(t, root); !strings.Contains(said, "NoSuchKey") {
-		t.Errorf("systemd-analyze verify did not mind a wrong key: %q", said)
+	spoil(t, root+unitPath, "[Service]\n", "[Service]\nNoSuchKey=1\n")
+	spoil(t, root+socketPath, "[Socket]\n", "[Socket]\nNorThisOne=1\n")
+	if said := verify(t, root); !strings.Contains(said, "NoSuchKey") || !strings.Contains(said, "NorThisOne") {
+		t.Errorf("systemd-analyze verify did not mind wrong keys: %q", said)
 	}
 }
 
@@ -122,8 +131,8 @@ func TestUnitIsHardened(t *testing.T) {
 	if out, err := security(root); err != nil {
 		t.Errorf("exposure over %d: %v\n%s", exposureMax, err, out)
 	}
-	spoil(t, root, "\nSystemCallFilter=", "\n#SystemCallFilter=")
-	spoil(t, root, "\nCapabilityBoundingSet=", "\n#CapabilityBoundingSet=")
+	spoil(t, root+unitPath, "\nSystemCallFilter=", "\n#SystemCallFilter=")
+	spoil(t, root+unitPath, "\nCapabilityBoundingSet=", "\n#CapabilityBoundingSet=")
 	if out, err := security(root); err == nil {
 		t.Errorf("a unit without its filters passes too:\n%s", out)
 	}
@@ -137,6 +146,7 @@ func TestUnitKeepsWhatTheDaemonNeeds(t *testing.T) {
 		"User=brokerd", "RuntimeDirectory=brokerd", "RuntimeDirectoryPreserve=yes", "RemoveIPC=no", "UMask=0022",
 		"PrivateTmp=no", "PrivateUsers=no", "PrivateIPC=no", "ProtectProc=default",
 		"RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6",
+		"ExecReload=" + prefix + "/bin/brokerd --config " + configPath + " --check\nExecReload=/bin/kill -HUP $MAINPID",
 	} {
 		if !strings.Contains(unit, "\n"+line+"\n") {
 			t.Errorf("the unit lacks %s", line)
@@ -144,6 +154,32 @@ func TestUnitKeepsWhatTheDaemonNeeds(t *testing.T) {
 	}
 	if bad := regexp.MustCompile(`(?m)^(SystemCallFilter=.*~.*|PrivateDevices=.*|PrivateNetwork=.*|ProcSubset=.*)$`).FindString(unit); bad != "" {
 		t.Errorf("the unit has %s", bad)
+	}
+}
+
+// TestSocketUnitFitsTheDaemon: the daemon refuses a socket that is not its control.socket, clients need the path to
+// outlive it, and the socket is for whom control.mode and control.group would have it for.
+func TestSocketUnitFitsTheDaemon(t *testing.T) {
+	root := install(t)
+	unit := read(t, root+socketPath)
+	configured := regexp.MustCompile(`(?m)^ +socket: "?([^"\n]+)"?$`).FindStringSubmatch(read(t, root+configPath))
+	if configured == nil {
+		t.Fatalf("%s names no control.socket", configPath)
+	}
+	for _, line := range []string{
+		"ListenStream=" + configured[1], "SocketUser=brokerd", "SocketGroup=brokerd", "SocketMode=0660", "RemoveOnStop=no",
+		"TriggerLimitIntervalSec=0", "WantedBy=sockets.target",
+	} {
+		if !strings.Contains(unit, "\n"+line+"\n") {
+			t.Errorf("the socket unit lacks %s", line)
+		}
+	}
+	// Names belong to units: brokerd.socket starts brokerd.service, and one stream socket is what it takes.
+	if bad := regexp.MustCompile(`(?m)^(Service=.*|Accept=.*|Listen(Datagram|SequentialPacket)=.*)$`).FindString(unit); bad != "" {
+		t.Errorf("the socket unit has %s", bad)
+	}
+	if n := strings.Count(unit, "\nListen"); n != 1 {
+		t.Errorf("the socket unit has %d sockets", n)
 	}
 }
 

@@ -69,10 +69,10 @@ func addBase(t *testing.T, root string) {
 	}
 }
 
-// verify returns everything that systemd-analyze says about the installed unit.
+// verify returns everything that systemd-analyze says about the installed units.
 func verify(t *testing.T, root string) string {
 	t.Helper()
-	out, err := exec.Command("systemd-analyze", "verify", "--root="+root, "brokerd.service").CombinedOutput()
+	out, err := exec.Command("systemd-analyze", "verify", "--root="+root, "brokerd.service", "brokerd.socket").CombinedOutput()
 	if err != nil {
 		return fmt.Sprintf("%s(%v)", out, err)
 	}
@@ -85,14 +85,14 @@ func security(root string) (string, error) {
 	return string(out), err
 }
 
-// spoil changes the installed unit.
-func spoil(t *testing.T, root, from, to string) {
+// spoil changes an installed unit.
+func spoil(t *testing.T, path, from, to string) {
 	t.Helper()
-	unit := read(t, root+unitPath)
+	unit := read(t, path)
 	if !strings.Contains(unit, from) {
-		t.Fatalf("the unit has no %q to change", from)
+		t.Fatalf("%s has no %q to change", path, from)
 	}
-	if err := os.WriteFile(root+unitPath, []byte(strings.Replace(unit, from, to, 1)), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte(strings.Replace(unit, from, to, 1)), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -26,6 +26,7 @@ var roles = map[string]func(args []string) error{
 	"stranger":          stranger,
 	"guest":             guest,
 	"churn":             churn,
+	"journaling":        journaling,
 }
 
 func playRole(name string, args []string) int {
