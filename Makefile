@@ -72,7 +72,7 @@ install: build ## install under PREFIX (default /usr/local), below DESTDIR
 	done
 	install -D -m 0644 -t $(DESTDIR)$(SYSUSERSDIR) deploy/sysusers.d/brokerd.conf
 	install -D -m 0644 -t $(DESTDIR)$(TMPFILESDIR) deploy/tmpfiles.d/brokerd.conf
-	install -D -m 0644 -t $(DESTDIR)$(DOCDIR) LICENSE $(DOCS)
+	install -D -m 0644 -t $(DESTDIR)$(DOCDIR) LICENSE $(DOCS) deploy/prometheus/brokerd.rules.yml
 	install -d $(DESTDIR)$(MANDIR) $(DESTDIR)$(BASHDIR) $(DESTDIR)$(ZSHDIR) $(DESTDIR)$(FISHDIR)
 	bin/brokerctl man --dir $(DESTDIR)$(MANDIR)
 	bin/brokerctl completion bash > $(DESTDIR)$(BASHDIR)/brokerctl

@@ -51,7 +51,7 @@ func (b *Broker) Attach(q AttachRequest) (Lease, error) {
 		return Lease{}, refuseEpoch(r.info.Name, *q.In.Epoch, r.info.Epoch)
 	}
 	if err := q.Authorize(r.describe()); err != nil {
-		return Lease{}, err
+		return Lease{}, b.lostRight(r, q, err)
 	}
 	b.expire(r) // what the sweep has not seen yet
 	if a := r.again(q); a != nil && a.hold != holdZombie {
@@ -85,6 +85,15 @@ func checkAttach(in wire.AttachIn) error {
 		return wire.InvalidParameter("resume", "resume is true and there is no name: give the name that the cursor was left under")
 	}
 	return nil
+}
+
+// lostRight ends what was kept for a process that comes back for it and may not
+// have it any more. It returns the refusal.
+func (b *Broker) lostRight(r *ring, q AttachRequest, refusal error) error {
+	if a := r.again(q); a != nil && a.hold != holdZombie {
+		b.failed(a, "end it", b.evict(a, Event{Kind: EventEnded, Detail: refusal.Error()}))
+	}
+	return refusal
 }
 
 // again finds the attachment that a request's token names, nil without one.

@@ -118,3 +118,22 @@ func TestTruncatedPageIsAReason(t *testing.T) {
 		t.Errorf("%+v, %v", list, err)
 	}
 }
+
+// A process that comes back for what was kept and has lost its right to it loses
+// that, too: a refusal alone would leave its gate in the ring's way.
+func TestKeptIsEndedWithItsRight(t *testing.T) {
+	b, _ := open(t, tmpfsDir(t), generous)
+	mustCreate(t, b, spec("md"))
+	q := request(1, self(t), "md", wire.RoleConsumer)
+	q.In.Token = "t"
+	mustAttach(t, b, q)
+	denied := errors.New("the right is gone")
+	q.Conn, q.Authorize = 2, func(wire.Ring) error { return denied }
+	if err := attachError(t, b, q); !errors.Is(err, denied) {
+		t.Fatal(err)
+	}
+	list, err := b.Attachments("md")
+	if err != nil || len(list) != 1 || list[0].State != wire.StateDetached || list[0].EndedReason != denied.Error() {
+		t.Fatalf("%+v %v", list, err)
+	}
+}

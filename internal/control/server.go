@@ -89,6 +89,9 @@ func New(o Options) *Server {
 // Connections tells how many connections are open.
 func (s *Server) Connections() int { return s.seats.count() }
 
+// ConnectionsByUID is how many of them each user has.
+func (s *Server) ConnectionsByUID() map[uint32]int { return s.seats.countByUID() }
+
 // Serve answers calls until ctx ends, and closes the listener then. Calls under
 // way are still answered, for at most drainMax; attachments stay with the
 // broker, for the next daemon to adopt. It returns nil then, and the error of

@@ -31,8 +31,10 @@ func (d *daemon) snapshot() (metrics.Snapshot, error) {
 		Problems:       len(status.Problems),
 	}
 	s.ReloadsOK, s.ReloadsFailed, s.LastReloadNanos = d.reloads.counts()
+	var connections map[uint32]int
 	if server := d.control.Load(); server != nil {
 		s.Connections = server.Connections()
+		connections = server.ConnectionsByUID()
 	}
 	for _, r := range stats.Rings {
 		s.Rings = append(s.Rings, ringSnapshot(r))
@@ -40,20 +42,20 @@ func (d *daemon) snapshot() (metrics.Snapshot, error) {
 	for _, a := range stats.Attachments {
 		s.Attachments = append(s.Attachments, attachmentSnapshot(a))
 	}
-	s.Users = userSnapshots(d.broker.Rings(), stats.Attachments, uint32(os.Geteuid()), cfg.Limits.PerUID)
+	s.Users = userSnapshots(d.broker.Rings(), stats.Attachments, connections, uint32(os.Geteuid()), cfg.Limits.PerUID)
 	return s, nil
 }
 
 // userSnapshots adds up what each user has. Quotas bind neither root nor the
 // daemon's own user.
-func userSnapshots(rings []wire.Ring, attachments []wire.Attachment, own uint32, quota config.PerUID) []metrics.User {
+func userSnapshots(rings []wire.Ring, attachments []wire.Attachment, connections map[uint32]int, own uint32, quota config.PerUID) []metrics.User {
 	users := map[uint32]*metrics.User{}
 	of := func(uid uint32) *metrics.User {
 		u := users[uid]
 		if u == nil {
 			u = &metrics.User{UID: uid}
 			if uid != 0 && uid != own {
-				u.MemoryBytesMax, u.AttachmentsMax = uint64(quota.Memory), quota.Attachments
+				u.MemoryBytesMax, u.AttachmentsMax, u.ConnectionsMax = uint64(quota.Memory), quota.Attachments, quota.Connections
 			}
 			users[uid] = u
 		}
@@ -64,6 +66,9 @@ func userSnapshots(rings []wire.Ring, attachments []wire.Attachment, own uint32,
 	}
 	for _, a := range attachments {
 		of(a.UID).Attachments++
+	}
+	for uid, n := range connections {
+		of(uid).Connections = n
 	}
 	var list []metrics.User
 	for _, u := range users {

@@ -20,14 +20,14 @@ func TestUserSnapshots(t *testing.T) {
 		{UID: 0}, {UID: 1001, State: wire.StateResumable}, {UID: 1002}, {UID: 1002, State: wire.StateDetached},
 	}
 	for _, quota := range []config.PerUID{{}, {Memory: 64, Attachments: 3, Connections: 9}} {
-		got := userSnapshots(rings, attachments, own, quota)
+		got := userSnapshots(rings, attachments, map[uint32]int{0: 5, 1002: 7}, own, quota)
 		slices.SortFunc(got, func(a, b metrics.User) int { return cmp.Compare(a.UID, b.UID) })
-		bytes, count := uint64(quota.Memory), quota.Attachments
+		bytes, count, connections := uint64(quota.Memory), quota.Attachments, quota.Connections
 		want := []metrics.User{
-			{UID: 0, Attachments: 1},
+			{UID: 0, Attachments: 1, Connections: 5},
 			{UID: own, MemoryBytes: 1},
-			{UID: 1001, MemoryBytes: 6, Attachments: 1, MemoryBytesMax: bytes, AttachmentsMax: count},
-			{UID: 1002, Attachments: 2, MemoryBytesMax: bytes, AttachmentsMax: count},
+			{UID: 1001, MemoryBytes: 6, Attachments: 1, MemoryBytesMax: bytes, AttachmentsMax: count, ConnectionsMax: connections},
+			{UID: 1002, Attachments: 2, MemoryBytesMax: bytes, AttachmentsMax: count, Connections: 7, ConnectionsMax: connections},
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("quota %+v: got %+v, want %+v", quota, got, want)

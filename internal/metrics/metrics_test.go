@@ -24,7 +24,7 @@ func sample() Snapshot {
 		Connections: 3, ConnectionsMax: 5, Adoptions: 6, Repairs: 7, Quarantined: 8, Problems: 9,
 		ReloadsOK: 3, ReloadsFailed: 4, LastReloadNanos: 1_700_000_000_500_000_000,
 		Users: []User{
-			{UID: 1001, MemoryBytes: 31, MemoryBytesMax: 32, Attachments: 33, AttachmentsMax: 34},
+			{UID: 1001, MemoryBytes: 31, MemoryBytesMax: 32, Attachments: 33, AttachmentsMax: 34, Connections: 35, ConnectionsMax: 36},
 			{UID: 4294967294, Attachments: 1},
 		},
 		Rings: []Ring{
@@ -96,6 +96,7 @@ func TestScrapeShowsTheSnapshot(t *testing.T) {
 		"brokerd_config_last_reload_success_timestamp_seconds{}": 1_700_000_000.5,
 		"brokerd_uid_memory_bytes{uid=1001}":                     31, "brokerd_uid_memory_limit_bytes{uid=1001}": 32,
 		"brokerd_uid_attachments{uid=1001}": 33, "brokerd_uid_attachments_limit{uid=1001}": 34,
+		"brokerd_uid_connections{uid=1001}": 35, "brokerd_uid_connections_limit{uid=1001}": 36,
 		"brokerd_uid_memory_bytes{uid=4294967294}": 0, "brokerd_uid_attachments{uid=4294967294}": 1,
 		"brokerd_ring_live{ring=md}": 1, "brokerd_ring_live{ring=bad}": 0,
 		"brokerd_ring_published_records_total{ring=md}": 10, "brokerd_ring_published_bytes_total{ring=md}": 11,
@@ -117,7 +118,7 @@ func TestScrapeShowsTheSnapshot(t *testing.T) {
 			t.Errorf("%s: got %v (there: %v), want %v", series, g, there, value)
 		}
 	}
-	for _, limit := range []string{"memory_limit_bytes", "attachments_limit"} {
+	for _, limit := range []string{"memory_limit_bytes", "attachments_limit", "connections_limit"} {
 		if v, there := got["brokerd_uid_"+limit+"{uid=4294967294}"]; there {
 			t.Errorf("a user without a quota has brokerd_uid_%s %v", limit, v)
 		}

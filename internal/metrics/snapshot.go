@@ -32,6 +32,8 @@ type User struct {
 	MemoryBytesMax uint64 // 0: no quota
 	Attachments    int    // in every state
 	AttachmentsMax int    // 0: no quota
+	Connections    int
+	ConnectionsMax int // 0: no quota
 }
 
 // Ring is one ring: what it has done since its epoch began.

@@ -97,6 +97,10 @@ func userFamilies() []family {
 			eachUser(func(u User) float64 { return float64(u.Attachments) }, always)},
 		{"brokerd_uid_attachments_limit", gauge, "limits.per_uid.attachments, for a user whom it binds.", uid,
 			eachUser(func(u User) float64 { return float64(u.AttachmentsMax) }, notZero)},
+		{"brokerd_uid_connections", gauge, "Open connections of this user to the control socket.", uid,
+			eachUser(func(u User) float64 { return float64(u.Connections) }, always)},
+		{"brokerd_uid_connections_limit", gauge, "limits.per_uid.connections, for a user whom it binds.", uid,
+			eachUser(func(u User) float64 { return float64(u.ConnectionsMax) }, notZero)},
 	}
 }
 
