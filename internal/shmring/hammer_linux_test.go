@@ -272,7 +272,7 @@ func TestHammerManyProducers(t *testing.T) {
 			}
 		}
 	}
-	fmt.Printf("hammer: seed %d: %d lives killed, %d of them stopped before, %d records, %d in gaps (%d of dead claims), longest repair %v\n",
+	fmt.Printf("counts: hammer: seed %d: %d lives killed, %d of them stopped before, %d records, %d in gaps (%d of dead claims), longest repair %v\n",
 		seed, h.kills, h.stops, stats.Sequence, stats.GapRecords, h.gaps, h.most)
 }
 

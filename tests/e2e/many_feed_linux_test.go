@@ -254,6 +254,8 @@ func TestWholeFeedOverManyProducers(t *testing.T) {
 		t.Logf("reader %d: %s", i, bytes.TrimSpace([]byte(reader.stdout.String())))
 	}
 	r.check()
+	fmt.Printf("counts: many feed: %d records over %d producers to %d readers, %d deaths of the daemon, 2 of a reader: all sha256 equal: %v\n",
+		feedRecords, manyProducers, feedReaders, restarts, !t.Failed())
 	var status client.Status
 	p.object(&status, "status")
 	if len(status.Problems)+len(status.Quarantined) != 0 {

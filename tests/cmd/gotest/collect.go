@@ -76,8 +76,10 @@ func (c *collector) endTest(id testID, action string) {
 	switch action {
 	case "pass":
 		c.t.passed++
-		if c.show {
-			fmt.Fprint(c.t.w, said(c.text(id)))
+		if text := said(c.text(id)); c.show {
+			fmt.Fprint(c.t.w, text)
+		} else {
+			fmt.Fprint(c.t.w, counts(text))
 		}
 	case "fail":
 		c.failed[id.pkg] = true
@@ -112,6 +114,20 @@ func (c *collector) text(id testID) string {
 		return b.String()
 	}
 	return ""
+}
+
+// countsPrefix begins the lines that are shown of a passing test, too: what a test with many random runs has
+// counted, and the seed to run it again.
+const countsPrefix = "counts: "
+
+func counts(text string) string {
+	var kept strings.Builder
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, countsPrefix) {
+			kept.WriteString("   " + line)
+		}
+	}
+	return kept.String()
 }
 
 // said drops the frame that go test puts around a test's own lines.
