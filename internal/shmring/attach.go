@@ -79,7 +79,7 @@ func (c *consumer) attachAtCursor() error {
 		return c.attach(FromOldest())
 	}
 	c.resumed = true
-	if c.hold(at.pos) {
+	if c.stillHeld(at.pos) || c.hold(at.pos) {
 		c.startAt(at)
 		return nil
 	}
@@ -93,6 +93,14 @@ func (c *consumer) attachAtCursor() error {
 	c.pos, c.seq = at.pos, at.seq
 	c.miss(first, first.seq-at.seq)
 	return nil
+}
+
+// stillHeld says whether producers have respected the gate in the page all the
+// time since the slot's former reader stored it: then everything from there on is
+// there, whatever the announcement says, which may run ahead of what was granted
+// (gate.go). A gate that they did not respect was taken out by the daemon.
+func (c *consumer) stillHeld(pos uint64) bool {
+	return c.gating && load64(c.page, cuGate) <= pos && c.holds()
 }
 
 // attach finds the start, publishes the gate and checks that it was seen.

@@ -1,0 +1,85 @@
+//go:build ringmodel
+
+package shmring
+
+import (
+	"fmt"
+	"testing"
+)
+
+// handedNone: no reader had a position yet.
+const handedNone = ^uint64(0)
+
+// readingOn reads like a named reader of a ring that keeps cursors, as the given
+// generation of slot 0. handed counts the records that all generations were given.
+func (r *modelRing) readingOn(generation uint32, policy Policy, from Start, total uint64, handed *uint64) func(*thread) {
+	return func(t *thread) {
+		c := newConsumer(r.b, r.cursors[0], r.config, ConsumerOptions{Generation: generation, Policy: policy, KeepCursor: true})
+		c.geometry = r.geometry
+		if err := c.begin(from); err != nil {
+			r.fail("%s: %v", t.name, err)
+			return
+		}
+		// The record that the killed one was given last is given again, unless it
+		// had come back for the next.
+		if cursor := c.seq - c.missed; *handed != handedNone && *handed != cursor && *handed != cursor+1 {
+			r.fail("%s: goes on at record %d (%d missed), %d were handed out", t.name, c.seq, c.missed, *handed)
+		}
+		*handed = c.seq
+		last := uint64(0)
+		for c.Sequence() < total {
+			t.at(30, c.pos, c.seq, c.gate, c.told, c.open.kind, c.open.frame, c.missed, last, c.saved, c.saves, *handed, b2u(c.gating))
+			rec, err := c.receive()
+			if err == ErrEmpty {
+				c.finish()
+				c.tell()
+				t.block()
+				continue
+			}
+			if err != nil {
+				r.fail("%s: %v", t.name, err)
+				return
+			}
+			if !r.checkRecord(t, c, rec, &last) {
+				return
+			}
+			if policy == PolicyBlock && (rec.Missed != 0 || rec.Sequence != *handed) {
+				r.fail("%s: record %d after %d missed, %d were handed out", t.name, rec.Sequence, rec.Missed, *handed)
+				return
+			}
+			*handed = rec.Sequence + 1
+		}
+		t.at(31)
+		c.finish()
+		c.tell()
+		store64(c.page, cuGate, gateNone) // so that the producer gets to its end
+	}
+}
+
+// A reader dies at any step and its successor resumes: a gating one was waited
+// for, and nothing is lost or given twice but the record it died with.
+func TestModelResume(t *testing.T) {
+	for _, s := range []struct {
+		policy        Policy
+		before, total uint64
+	}{{PolicyBlock, 0, 3}, {PolicyBlock, 4, 5}, {PolicySkip, 4, 5}} {
+		res := explore(func() *machine {
+			r := newModelRing(1)
+			r.killsLeft = 1
+			r.bind(0, 1, s.policy)
+			r.slotsChange()
+			p0 := r.prefilled(s.before)
+			handed := handedNone
+			r.spawn("P", false, nil, r.sending(p0, 1, s.total, heldBlocks))
+			r1 := r.spawn("R", true, nil, r.readingOn(1, s.policy, FromOldest(), s.total, &handed))
+			r1.remains = func() uint64 { return handed }
+			d := r.spawn("D", false, func() bool { return r1.state == threadDead }, func(*thread) {
+				daemon := &Ring{ring: ring{geometry: r.geometry, b: r.b, cursors: r.cursors}, config: r.config}
+				daemon.lendSlot(0, r.cursors[0], Binding{Generation: 2, Policy: s.policy})
+			})
+			r.spawn("S", false, func() bool { return d.state == threadDone }, r.readingOn(2, s.policy, FromResume(), s.total, &handed))
+			return r.machine
+		})
+		report(t, fmt.Sprintf("reader dies and is resumed, %s, %d records, then %d", s.policy, s.before, s.total-s.before), res)
+	}
+}
