@@ -38,3 +38,27 @@ func TestNoAllocations(t *testing.T) {
 		}
 	}
 }
+
+// TestPollerNoAllocations is about readers that have something to say.
+func TestPollerNoAllocations(t *testing.T) {
+	poller, producers, _ := polled(t, dialDaemon(t, startDaemon(t)), 3, "")
+	ctx, payload := t.Context(), make([]byte, 100)
+	var failed error
+	allocs := testing.AllocsPerRun(10_000, func() {
+		for _, p := range producers {
+			if err := p.Send(ctx, payload); err != nil {
+				failed = err
+			}
+			r, err := poller.Wait(ctx)
+			if err == nil {
+				_, err = r.TryReceive()
+			}
+			if err != nil {
+				failed = err
+			}
+		}
+	})
+	if allocs != 0 || failed != nil {
+		t.Errorf("%v allocations a round, %v", allocs, failed)
+	}
+}

@@ -23,8 +23,13 @@ const waitMax = 20 * time.Second
 const binaryEnv = "BROKERD_TEST_BINARY"
 
 // TestMain builds the daemon that the tests run against, and fails the package
-// when a goroutine outlives it.
-func TestMain(m *testing.M) { os.Exit(runTests(m)) }
+// when a goroutine outlives it. In a child process it plays that child's part.
+func TestMain(m *testing.M) {
+	if part := os.Getenv(childEnv); part != "" {
+		os.Exit(playChild(part, os.Args[1:]))
+	}
+	os.Exit(runTests(m))
+}
 
 func runTests(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "brokerd-client-")
@@ -64,8 +69,20 @@ func newDaemon() (*daemon, error) {
 		return nil, err
 	}
 	d := &daemon{base: base, socket: filepath.Join(base, "control.sock"), config: filepath.Join(base, "brokerd.yaml")}
-	text := fmt.Sprintf("dir: %s/rings\ncontrol: {socket: %s}\nrings: []\n", base, d.socket)
-	return d, os.WriteFile(d.config, []byte(text), 0o600)
+	return d, d.write("[]")
+}
+
+// write writes a configuration with rings, in YAML.
+func (d *daemon) write(rings string) error {
+	text := fmt.Sprintf("dir: %s/rings\ncontrol: {socket: %s}\nrings: %s\n", d.base, d.socket, rings)
+	return os.WriteFile(d.config, []byte(text), 0o600)
+}
+
+func (d *daemon) configure(t *testing.T, rings string) {
+	t.Helper()
+	if err := d.write(rings); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // start runs brokerd and waits until it is ready.

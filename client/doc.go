@@ -5,6 +5,12 @@
 //	p, err := c.Producer(ctx, "md", client.ProducerOptions{Name: "feed"})
 //	err = p.Send(ctx, payload)
 //
+//	r, err := c.Consumer(ctx, "md", client.ConsumerOptions{Name: "book"})
+//	record, err := r.Receive(ctx)
+//
+// Each has an example with its output: go doc -all, or the example files beside
+// this one.
+//
 // # What it owns
 //
 // A Client owns one connection to the daemon, the attachments made over it and
@@ -18,18 +24,44 @@
 // intervals of at most 250 ms, until Close; it then registers each attachment
 // again, so that the daemon shows it as before: same name, slot, epoch and
 // position. If the daemon refuses that (the ring is another one now), the
-// attachment ends: see ErrLost.
+// attachment ends with ErrLost: a Consumer hears of it once it has read what is
+// there, a Producer with its next record.
 //
 // A call made meanwhile waits for the daemon until its context ends and then
 // fails with ErrUnreachable. A call that was under way when the connection
 // broke is made again if that is harmless (lists, statistics, attaching), and
 // otherwise fails with ErrUnreachable: it may or may not have been carried out.
 //
+// # What a Consumer is told
+//
+// Besides records, and what was lost before each of them, there are two errors
+// that reading goes on behind: ErrEndOfStream, which a producer published on
+// purpose, and *ChecksumError, for a record that is left out. An attachment that
+// has ended says why, with the same error each time: *RemovedError names the
+// epoch of the ring that was removed and of the one that has its name now;
+// ErrDetached bears the daemon's reason. To find out, the daemon is asked once,
+// for at most half a second.
+//
+// # Restarts without a loss
+//
+// On a ring with resume_for a Consumer that has a name leaves its cursor when it
+// is closed or its process dies. One of the same name and user that attaches
+// FromResume in time goes on at the next record, with an exact count of what the
+// ring no longer holds; with PolicyBlock it holds everything. A record counts as
+// read when the next one is asked for: one that was in hand when the process died
+// comes again.
+//
+// # Several rings
+//
+// A Poller waits for many Consumers in one goroutine. Where a ring has many
+// producers each keeps its own order; what one has reserved and not yet committed
+// holds up readers there, for everybody's records.
+//
 // # Concurrency
 //
 // The methods of Client may be called from any goroutine, Close once all its
 // Producers and Consumers rest. A Producer or a Consumer is used by one
-// goroutine at a time.
+// goroutine at a time, and a Poller by that of its Consumers.
 //
 // # What it distrusts
 //

@@ -17,7 +17,6 @@ type waitedError struct {
 func (e *waitedError) Error() string   { return fmt.Sprintf("%v (waited %v)", e.is[0], e.wait) }
 func (e *waitedError) Unwrap() []error { return e.is }
 
-
 // overdue is the error of a context that ended while what was still wrong.
 func overdue(ctx context.Context, begin time.Time, what error) error {
 	if errors.Is(ctx.Err(), context.Canceled) {

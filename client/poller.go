@@ -107,10 +107,13 @@ func (w *pollWait) Err() error {
 	if err := w.Context.Err(); err != nil {
 		return err
 	}
-	if w.lost = w.poller.lost(false); w.lost != nil {
-		return w.lost.a.lost()
+	if w.lost == nil { // who asked for the error asks for its cause next
+		w.lost = w.poller.lost(false)
 	}
-	return nil
+	if w.lost == nil {
+		return nil
+	}
+	return w.lost.a.lost()
 }
 
 // lost is a Consumer whose attachment is lost, in turn; with untold one that Wait

@@ -161,3 +161,26 @@ func grant(t *testing.T, r *shmring.Ring, generation uint32) (wire.AttachOut, []
 		Files:      wire.Files{Data: 1, Cursors: []int{0}},
 	}, []*os.File{cursor, data}
 }
+
+// feedOf attaches a producer to a ring without a daemon.
+func feedOf(t *testing.T, mem *shmring.Ring) *shmring.Producer {
+	t.Helper()
+	err := mem.BindProducer(0, shmring.Binding{Generation: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, cursors, err := mem.LendProducer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	feed, err := shmring.OpenProducer(data, cursors, shmring.ProducerOptions{Generation: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := feed.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return feed
+}

@@ -49,7 +49,8 @@ func serverAt(socket string) server {
 }
 
 // dialFor dials until it succeeds, but no longer than wait and ctx allow. The
-// error tells what the last try met that was not cut short.
+// error tells what the last try met that ctx did not cut short: the dialer sees
+// a deadline pass before ctx says so.
 func (s server) dialFor(ctx context.Context, wait time.Duration) (*unixconn.Conn, error) {
 	begin := time.Now()
 	var missing error
@@ -58,7 +59,8 @@ func (s server) dialFor(ctx context.Context, wait time.Duration) (*unixconn.Conn
 		if err == nil {
 			return conn, nil
 		}
-		if missing == nil || ctx.Err() == nil {
+		cut := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+		if missing == nil || !cut {
 			missing = err
 		}
 		left := wait - time.Since(begin)

@@ -78,7 +78,7 @@ func (c *cli) attach(ctx context.Context, rings []string, f *attachFlags) error 
 	deadline := time.Now().Add(f.waitFor)
 	conn, err := client.Dial(setup, client.Options{Socket: string(c.socket), WaitFor: f.waitFor})
 	if err != nil {
-		err = c.timely(setup, waited(f.waitFor, err))
+		err = c.timely(setup, err)
 	} else {
 		err = errors.Join(c.attachOver(ctx, setup, conn, rings, f, deadline), conn.Close())
 	}

@@ -137,7 +137,7 @@ func (c *cli) withClientFor(ctx context.Context, waitFor time.Duration, verb fun
 	defer cancel()
 	conn, err := client.Dial(bounded, client.Options{Socket: string(c.socket), WaitFor: waitFor})
 	if err != nil {
-		return c.timely(bounded, waited(waitFor, err))
+		return c.timely(bounded, err)
 	}
 	return c.timely(bounded, errors.Join(verb(bounded, conn), conn.Close()))
 }

@@ -279,6 +279,24 @@ func TestPoller(t *testing.T) {
 		if c, err := poller.Wait(ctx); err != nil || c != cs[1] {
 			t.Fatal(c == cs[1], err)
 		}
+		store32(hs[1].b, offState, uint32(StateLive))
+		busy := hs[0].producer(t, ProducerOptions{})
+		store32(hs[2].b, offState, uint32(StateRemoved))
+		for waits := 0; ; waits++ { // it is noticed beside one that is always ready
+			mustSend(t, busy, []byte("busy"))
+			c, err := poller.Wait(ctx)
+			if err != nil || waits > pollerSettleWaits*(rings+1) {
+				t.Fatal(waits, err)
+			}
+			if c == cs[2] {
+				break
+			}
+			if _, err := c.TryReceive(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		mustReceive(t, cs[0], []byte("busy"))
+		poller.Remove(cs[2])
 		poller.Remove(cs[1])
 		short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()

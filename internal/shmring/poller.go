@@ -12,12 +12,17 @@ import (
 // (FUTEX_WAITV_MAX).
 const PollerRingsMax = 128
 
+// pollerSettleWaits: a reader with a reason to stop is noticed after at most so
+// many Waits for each reader, however busy the others are.
+const pollerSettleWaits = 64
+
 // Poller waits for any of several readers in one goroutine, each of its own ring.
 // It is used by one goroutine at a time, the one that uses its readers.
 type Poller struct {
 	consumers []*Consumer
 	wait      WaitStrategy
 	next      int // where the next look begins, so that no reader starves
+	waits     int // calls of Wait
 	waiters   []futexWaiter
 }
 
@@ -49,6 +54,11 @@ func (p *Poller) Len() int { return len(p.consumers) }
 func (p *Poller) Wait(ctx context.Context) (*Consumer, error) {
 	if len(p.consumers) == 0 {
 		return nil, ErrEmpty
+	}
+	if p.waits++; p.waits%pollerSettleWaits == 0 {
+		if c := p.consumers[p.waits/pollerSettleWaits%len(p.consumers)]; c.settle() {
+			return c, nil
+		}
 	}
 	for round := 0; ; round++ {
 		for range p.wait.looks() {
@@ -102,6 +112,9 @@ func (c *Consumer) settle() (news bool) {
 	var fault error
 	defer func() { news = news || fault != nil }()
 	defer c.m.catch(&fault, debug.SetPanicOnFault(true))
+	if c.closed {
+		return true
+	}
 	c.tell()
 	return c.alive() != nil
 }
@@ -110,9 +123,8 @@ func (c *Consumer) settle() (news bool) {
 // looked at again after one membarrier. It returns a reader that has news already.
 func (p *Poller) sleep(limit time.Duration) *Consumer {
 	p.waiters = p.waiters[:0]
-	slept := p.consumers[:0:0]
 	defer func() {
-		for _, c := range slept {
+		for _, c := range p.consumers[:len(p.waiters)] {
 			c.nod()
 		}
 	}()
@@ -121,7 +133,6 @@ func (p *Poller) sleep(limit time.Duration) *Consumer {
 		if !ok {
 			return c
 		}
-		slept = append(slept, c)
 		p.waiters = append(p.waiters, waiter)
 		if noWake {
 			limit = min(limit, sleepNoWake)
