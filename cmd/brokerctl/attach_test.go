@@ -158,7 +158,8 @@ func TestProducerOnFull(t *testing.T) {
 	h := newHost(t, oneRing)
 	r, w := io.Pipe() // not read, so the reader stops and holds the producer
 	reader := h.consume(w, "stuck", "--policy", "block")
-	lines := strings.Repeat(strings.Repeat("x", 999)+"\n", 300)
+	line := strings.Repeat("x", 999) + "\n"
+	lines := strings.Repeat(line, 300)
 
 	got := h.produce(lines, "--on-full", "fail")
 	if got.code != exitFailed || !strings.Contains(got.stderr, "ring is full") {
@@ -171,9 +172,15 @@ func TestProducerOnFull(t *testing.T) {
 		t.Errorf("drop: %+v", got)
 	}
 
+	for report.Records > 0 { // until the reader is stuck and the ring is full
+		got = h.produce(lines, "--on-full", "drop", "-o", "json")
+		report = summaryReport{}
+		decodeStrict(t, got.stderr, &report)
+	}
+
 	input, feed := io.Pipe()
 	held := h.start(input, io.Discard, "attach", "md", "--as", "producer", "-o", "json")
-	if _, err := io.WriteString(feed, "a\nb\nc\nunfinished"); err != nil { // returns when it was read
+	if _, err := io.WriteString(feed, line+line+line+"unfinished"); err != nil { // returns when it was read
 		t.Fatal(err)
 	}
 	held.cancel()
