@@ -71,7 +71,11 @@ func (b *Broker) repair(a *attachment, died bool) {
 		return
 	}
 	b.repairs++
-	b.raise(Event{Kind: EventRepaired, Ring: a.ring.info.Name, ID: a.id, Detail: fmt.Sprintf("%d records became a gap", gaps)})
+	detail := "nothing was left open"
+	if gaps > 0 {
+		detail = fmt.Sprintf("%d records became a gap", gaps)
+	}
+	b.raise(Event{Kind: EventRepaired, Ring: a.ring.info.Name, ID: a.id, Detail: detail})
 }
 
 // sweep looks at every ring that somebody uses: garbage retires it, a reader

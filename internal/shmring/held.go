@@ -12,6 +12,7 @@ import (
 // producer again and again, each time for a moment.
 type holds struct {
 	nanos   [ConsumersMax + 1]int64 // the last: by other producers' claims
+	lent    [ConsumersMax]uint32    // generations that nanos is about
 	evicted [ConsumersMax]uint32    // generations whose page faulted here
 	slot    int                     // that holds now
 	since   int64                   // monotonic ns of the running hold's last account, 0 = none
@@ -44,6 +45,10 @@ func (p *producer) holdSlot(slot int, now int64) (left int64) {
 	entry := consumerEntry(slot)
 	if Policy(load32(p.b, entry+csPolicy)) != PolicyDemote {
 		return -1
+	}
+	if generation := load32(p.b, entry+csGeneration); p.held.lent[slot] != generation {
+		p.held.lent[slot] = generation
+		p.held.caughtUp(slot)
 	}
 	after := int64(min(load64(p.b, entry+csDemoteAfter), uint64(demoteAfterNanosMax)))
 	if left = after - p.held.nanos[slot]; left > 0 {
