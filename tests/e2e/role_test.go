@@ -27,6 +27,7 @@ var roles = map[string]func(args []string) error{
 	"guest":             guest,
 	"churn":             churn,
 	"journaling":        journaling,
+	"claiming":          claiming,
 }
 
 func playRole(name string, args []string) int {
