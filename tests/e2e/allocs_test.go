@@ -7,14 +7,15 @@ import (
 	"testing"
 
 	"brokerd/client"
+	"brokerd/tests/internal/harness"
 )
 
 // TestNoAllocations is about every way to send and to receive, by every policy,
 // through rings of a real daemon.
 func TestNoAllocations(t *testing.T) {
 	p := newPlace(t, "[{name: block, capacity: 256KiB}, {name: demote, capacity: 256KiB}, {name: skip, capacity: 256KiB}]")
-	p.start()
-	c := p.dial()
+	p.Start()
+	c := p.Dial()
 	for _, policy := range []client.Policy{client.PolicyBlock, client.PolicyDemote, client.PolicySkip} {
 		t.Run(string(policy), func(t *testing.T) { noAllocations(t, c, policy) })
 	}
@@ -22,15 +23,15 @@ func TestNoAllocations(t *testing.T) {
 
 func noAllocations(t *testing.T, c *client.Client, policy client.Policy) {
 	ring := string(policy)
-	p, err := c.Producer(bounded(t), ring, client.ProducerOptions{})
+	p, err := c.Producer(harness.Bounded(t), ring, client.ProducerOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := c.Consumer(bounded(t), ring, client.ConsumerOptions{Policy: policy})
+	r, err := c.Consumer(harness.Bounded(t), ring, client.ConsumerOptions{Policy: policy})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
 	defer cancel()
 	payload := make([]byte, 100)
 	batch := [][]byte{payload, payload, payload}

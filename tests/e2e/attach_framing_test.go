@@ -40,19 +40,19 @@ func TestFraming(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := newPlace(t, smallRing)
-			p.start()
-			producer := p.feed(c.input, "attach", "md", "--as", "producer", "--framing", c.framing, "--end", "-o", "json")
-			producer.expect(0)
+			p.Start()
+			producer := p.Feed(c.input, "attach", "md", "--as", "producer", "--framing", c.framing, "--end", "-o", "json")
+			producer.Expect(0)
 			want := u32be(c.records...)
 			size := uint64(len(want) - 4*len(c.records))
 			if s := summaryOf(producer); s.Records != uint64(len(c.records)) || s.Bytes != size || s.Role != "producer" || s.Ring != "md" {
 				t.Errorf("the producer tells %+v, want %d records, %d bytes", s, len(c.records), size)
 			}
-			if got := p.output("attach", "md", "--as", "consumer", "--from", "oldest", "--framing", "u32be", "--until-end"); got != want {
+			if got := p.Output("attach", "md", "--as", "consumer", "--from", "oldest", "--framing", "u32be", "--until-end"); got != want {
 				t.Errorf("as u32be: %q, want %q", got, want)
 			}
 			lines := strings.Join(append(c.records, ""), "\n")
-			if got := p.output("attach", "md", "--as", "consumer", "--from", "oldest", "--until-end"); got != lines {
+			if got := p.Output("attach", "md", "--as", "consumer", "--from", "oldest", "--until-end"); got != lines {
 				t.Errorf("as lines: %q, want %q", got, lines)
 			}
 		})
@@ -77,16 +77,16 @@ func TestBadInput(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := newPlace(t, smallRing)
-			p.start()
-			producer := p.feed(c.input, "attach", "md", "--as", "producer", "--framing", c.framing)
-			producer.expect(1)
+			p.Start()
+			producer := p.Feed(c.input, "attach", "md", "--as", "producer", "--framing", c.framing)
+			producer.Expect(1)
 			for _, word := range c.words {
-				if !strings.Contains(producer.stderr.String(), word) {
-					t.Errorf("%q is not in:\n%s", word, producer.stderr)
+				if !strings.Contains(producer.Stderr.String(), word) {
+					t.Errorf("%q is not in:\n%s", word, producer.Stderr)
 				}
 			}
-			p.publish("md", "", "--end")
-			if got := p.output("attach", "md", "--as", "consumer", "--from", "oldest", "--framing", "u32be", "--until-end"); got != c.published {
+			p.Publish("md", "", "--end")
+			if got := p.Output("attach", "md", "--as", "consumer", "--from", "oldest", "--framing", "u32be", "--until-end"); got != c.published {
 				t.Errorf("published %q, want %q", got, c.published)
 			}
 		})

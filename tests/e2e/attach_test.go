@@ -10,14 +10,15 @@ import (
 	"time"
 
 	"brokerd/client"
+	"brokerd/tests/internal/harness"
 )
 
 // TestFrom starts at each kind of position. Records of 8 bytes take 32 in the
 // ring: 16 of header, 8 of time stamp, 8 of payload.
 func TestFrom(t *testing.T) {
 	p := newPlace(t, smallRing)
-	p.start()
-	p.publish("md", "record-0\nrecord-1\nrecord-2\n", "--end")
+	p.Start()
+	p.Publish("md", "record-0\nrecord-1\nrecord-2\n", "--end")
 	for _, c := range []struct {
 		from string
 		code int
@@ -33,18 +34,18 @@ func TestFrom(t *testing.T) {
 		{"newest", 2, "", "oldest, latest or a position"},
 		{"-1", 2, "", "oldest, latest or a position"},
 	} {
-		r := p.ctl("attach", "md", "--as", "consumer", "--from="+c.from, "--until-end")
-		r.expect(c.code)
-		if r.stdout.String() != c.out || !strings.Contains(r.stderr.String(), c.word) {
-			t.Errorf("--from %s: printed %q, said %q; want %q and %q", c.from, r.stdout, r.stderr, c.out, c.word)
+		r := p.Ctl("attach", "md", "--as", "consumer", "--from="+c.from, "--until-end")
+		r.Expect(c.code)
+		if r.Stdout.String() != c.out || !strings.Contains(r.Stderr.String(), c.word) {
+			t.Errorf("--from %s: printed %q, said %q; want %q and %q", c.from, r.Stdout, r.Stderr, c.out, c.word)
 		}
 	}
 	// latest, the default: what comes from now on. On a ring that was empty, too.
-	c := p.dial()
+	c := p.Dial()
 	for _, args := range [][]string{{}, {"--from", "latest"}} {
-		r := p.ctl(append([]string{"attach", "md", "--as", "consumer", "--count", "1"}, args...)...)
+		r := p.Ctl(append([]string{"attach", "md", "--as", "consumer", "--count", "1"}, args...)...)
 		p.publishUntilEnded(r, c, "new")
-		if got := r.stdout.String(); !strings.HasPrefix(got, "new ") || strings.Count(got, "\n") != 1 {
+		if got := r.Stdout.String(); !strings.HasPrefix(got, "new ") || strings.Count(got, "\n") != 1 {
 			t.Errorf("%q printed %q, want a new record", args, got)
 		}
 	}
@@ -52,39 +53,39 @@ func TestFrom(t *testing.T) {
 
 // publishUntilEnded publishes numbered records, the first once r is attached,
 // until r has ended, which must be a good end.
-func (p place) publishUntilEnded(r *process, c *client.Client, text string) {
-	p.t.Helper()
-	waitAttached(p.t, c, "md", 1)
-	producer, err := c.Producer(bounded(p.t), "md", client.ProducerOptions{})
+func (p place) publishUntilEnded(r *harness.Process, c *client.Client, text string) {
+	p.T.Helper()
+	harness.WaitAttached(p.T, c, "md", 1)
+	producer, err := c.Producer(harness.Bounded(p.T), "md", client.ProducerOptions{})
 	if err != nil {
-		p.t.Fatal(err)
+		p.T.Fatal(err)
 	}
 	n := 0
-	eventually(p.t, "the reader ends", func() bool {
+	harness.Eventually(p.T, "the reader ends", func() bool {
 		n++
-		if err := producer.Send(bounded(p.t), []byte(fmt.Sprint(text, " ", n))); err != nil {
-			p.t.Fatal(err)
+		if err := producer.Send(harness.Bounded(p.T), []byte(fmt.Sprint(text, " ", n))); err != nil {
+			p.T.Fatal(err)
 		}
-		return !r.running()
+		return !r.Running()
 	})
-	r.expect(0)
+	r.Expect(0)
 	if err := producer.Close(); err != nil {
-		p.t.Fatal(err)
+		p.T.Fatal(err)
 	}
 }
 
 // TestEmptyRing attaches to a ring that never had a record, and waits.
 func TestEmptyRing(t *testing.T) {
 	p := newPlace(t, smallRing)
-	p.start()
-	c := p.dial()
+	p.Start()
+	c := p.Dial()
 	for _, from := range []string{"latest", "oldest", "0"} {
-		r := p.ctl("attach", "md", "--as", "consumer", "--from", from)
-		waitAttached(t, c, "md", 1)
-		r.signal(os.Interrupt)
-		r.expect(0)
-		if r.stdout.String() != "" {
-			t.Errorf("--from %s: printed %q", from, r.stdout)
+		r := p.Ctl("attach", "md", "--as", "consumer", "--from", from)
+		harness.WaitAttached(t, c, "md", 1)
+		r.Signal(os.Interrupt)
+		r.Expect(0)
+		if r.Stdout.String() != "" {
+			t.Errorf("--from %s: printed %q", from, r.Stdout)
 		}
 	}
 }
@@ -92,13 +93,13 @@ func TestEmptyRing(t *testing.T) {
 // TestCount counts records that are delivered, on both sides.
 func TestCount(t *testing.T) {
 	p := newPlace(t, smallRing)
-	p.start()
-	p.publish("md", "1\n2\n3\n4\n5\n", "--count", "4")
-	p.publish("md", "six\n", "--end")
-	if got := p.output("attach", "md", "--as", "consumer", "--from", "oldest", "--count", "2"); got != "1\n2\n" {
+	p.Start()
+	p.Publish("md", "1\n2\n3\n4\n5\n", "--count", "4")
+	p.Publish("md", "six\n", "--end")
+	if got := p.Output("attach", "md", "--as", "consumer", "--from", "oldest", "--count", "2"); got != "1\n2\n" {
 		t.Errorf("--count 2: %q", got)
 	}
-	if got := p.output("attach", "md", "--as", "consumer", "--from", "oldest", "--count", "6", "--until-end"); got != "1\n2\n3\n4\nsix\n" {
+	if got := p.Output("attach", "md", "--as", "consumer", "--from", "oldest", "--count", "6", "--until-end"); got != "1\n2\n3\n4\nsix\n" {
 		t.Errorf("all: %q", got)
 	}
 }
@@ -106,15 +107,15 @@ func TestCount(t *testing.T) {
 // TestEnd reads across an end record, and up to one.
 func TestEnd(t *testing.T) {
 	p := newPlace(t, smallRing)
-	p.start()
-	p.publish("md", "a\n", "--end")
-	p.publish("md", "b\n") // no end record
-	p.publish("md", "c\n", "--end")
+	p.Start()
+	p.Publish("md", "a\n", "--end")
+	p.Publish("md", "b\n") // no end record
+	p.Publish("md", "c\n", "--end")
 	for want, args := range map[string][]string{
 		"a\n":       {"--until-end"},
 		"a\nb\nc\n": {"--count", "3"},
 	} {
-		if got := p.output(append([]string{"attach", "md", "--as", "consumer", "--from", "oldest"}, args...)...); got != want {
+		if got := p.Output(append([]string{"attach", "md", "--as", "consumer", "--from", "oldest"}, args...)...); got != want {
 			t.Errorf("%q: %q, want %q", args, got, want)
 		}
 	}
@@ -123,26 +124,26 @@ func TestEnd(t *testing.T) {
 // TestWaitFor waits for the ring and for the daemon, for as long as it may.
 func TestWaitFor(t *testing.T) {
 	p := newPlace(t, "[]")
-	early := p.ctl("attach", "md", "--as", "consumer", "--count", "1", "--wait-for", "20s", "--from", "oldest")
+	early := p.Ctl("attach", "md", "--as", "consumer", "--count", "1", "--wait-for", "20s", "--from", "oldest")
 	begin := time.Now()
-	p.ctl("attach", "md", "--as", "consumer", "--wait-for", "300ms").expect(3)
+	p.Ctl("attach", "md", "--as", "consumer", "--wait-for", "300ms").Expect(3)
 	if took := time.Since(begin); took < 300*time.Millisecond {
 		t.Errorf("it waited %v for the daemon, want 300ms", took)
 	}
-	p.start()
+	p.Start()
 	begin = time.Now()
-	late := p.ctl("attach", "md", "--as", "producer", "--wait-for", "300ms")
-	late.expect(4)
-	if took := time.Since(begin); took < 300*time.Millisecond || !strings.Contains(late.stderr.String(), "no ring md") {
-		t.Errorf("it waited %v for the ring, want 300ms, and said %q", took, late.stderr)
+	late := p.Ctl("attach", "md", "--as", "producer", "--wait-for", "300ms")
+	late.Expect(4)
+	if took := time.Since(begin); took < 300*time.Millisecond || !strings.Contains(late.Stderr.String(), "no ring md") {
+		t.Errorf("it waited %v for the ring, want 300ms, and said %q", took, late.Stderr)
 	}
-	if !early.running() {
-		t.Fatalf("it did not wait: %s", early.stderr)
+	if !early.Running() {
+		t.Fatalf("it did not wait: %s", early.Stderr)
 	}
-	p.output("ring", "create", "md", "--capacity", "64KiB")
-	p.publish("md", "worth it\n")
-	early.expect(0)
-	if got := early.stdout.String(); got != "worth it\n" {
+	p.Output("ring", "create", "md", "--capacity", "64KiB")
+	p.Publish("md", "worth it\n")
+	early.Expect(0)
+	if got := early.Stdout.String(); got != "worth it\n" {
 		t.Errorf("it printed %q", got)
 	}
 }
@@ -153,61 +154,61 @@ func TestOnFull(t *testing.T) {
 	ring := "[{name: md, capacity: 64KiB}]"
 	hold := func(t *testing.T) (place, *client.Client, *client.Consumer) {
 		p := newPlace(t, ring)
-		p.start()
-		c := p.dial()
-		r, err := c.Consumer(bounded(t), "md", client.ConsumerOptions{Policy: client.PolicyBlock})
+		p.Start()
+		c := p.Dial()
+		r, err := c.Consumer(harness.Bounded(t), "md", client.ConsumerOptions{Policy: client.PolicyBlock})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return p, c, r
 	}
 	held := func(t *testing.T, c *client.Client) {
-		eventually(t, "the producer is held", func() bool { return ringStats(t, c, "md").HeldNS > uint64(20*time.Millisecond) })
+		harness.Eventually(t, "the producer is held", func() bool { return harness.RingStats(t, c, "md").HeldNS > uint64(20*time.Millisecond) })
 	}
 	t.Run("drop", func(t *testing.T) {
 		p, c, _ := hold(t)
-		producer := p.feed(lines, "attach", "md", "--as", "producer", "--on-full", "drop", "-o", "json")
-		producer.expect(0)
+		producer := p.Feed(lines, "attach", "md", "--as", "producer", "--on-full", "drop", "-o", "json")
+		producer.Expect(0)
 		s := summaryOf(producer)
 		if s.Dropped == 0 || s.Records == 0 || s.Records+s.Dropped != 3000 {
 			t.Errorf("summary %+v: want 3000 records, some dropped", s)
 		}
-		if r := ringStats(t, c, "md"); r.DroppedRecords != s.Dropped || r.Sequence != s.Records {
+		if r := harness.RingStats(t, c, "md"); r.DroppedRecords != s.Dropped || r.Sequence != s.Records {
 			t.Errorf("the ring tells %+v, the producer %+v", r, s)
 		}
 	})
 	t.Run("fail", func(t *testing.T) {
 		p, c, _ := hold(t)
-		producer := p.feed(lines, "attach", "md", "--as", "producer", "--on-full", "fail", "-o", "json")
-		producer.expect(1)
-		if s := summaryOf(producer); s.Records == 0 || s.Records != ringStats(t, c, "md").Sequence || s.Unpublished == 0 {
+		producer := p.Feed(lines, "attach", "md", "--as", "producer", "--on-full", "fail", "-o", "json")
+		producer.Expect(1)
+		if s := summaryOf(producer); s.Records == 0 || s.Records != harness.RingStats(t, c, "md").Sequence || s.Unpublished == 0 {
 			t.Errorf("summary %+v", s)
 		}
-		if !strings.Contains(producer.stderr.String(), "full") {
-			t.Errorf("it does not say why: %s", producer.stderr)
+		if !strings.Contains(producer.Stderr.String(), "full") {
+			t.Errorf("it does not say why: %s", producer.Stderr)
 		}
 	})
 	t.Run("block", func(t *testing.T) {
 		p, c, r := hold(t)
-		producer := p.feed(lines, "attach", "md", "--as", "producer", "-o", "json")
+		producer := p.Feed(lines, "attach", "md", "--as", "producer", "-o", "json")
 		held(t, c)
 		if err := r.Close(); err != nil {
 			t.Fatal(err)
 		}
-		producer.expect(0)
+		producer.Expect(0)
 		if s := summaryOf(producer); s.Records != 3000 || s.Dropped != 0 {
 			t.Errorf("summary %+v", s)
 		}
 	})
 	t.Run("block, interrupted", func(t *testing.T) {
 		p, c, _ := hold(t)
-		producer := p.feed(lines, "attach", "md", "--as", "producer", "-o", "json")
+		producer := p.Feed(lines, "attach", "md", "--as", "producer", "-o", "json")
 		held(t, c)
 		begin := time.Now()
-		producer.signal(os.Interrupt)
-		producer.expect(1)
+		producer.Signal(os.Interrupt)
+		producer.Expect(1)
 		s := summaryOf(producer)
-		if s.Unpublished == 0 || s.Records != ringStats(t, c, "md").Sequence {
+		if s.Unpublished == 0 || s.Records != harness.RingStats(t, c, "md").Sequence {
 			t.Errorf("summary %+v: want to be told what was not published", s)
 		}
 		if took := time.Since(begin); took > 5*time.Second {
@@ -220,29 +221,29 @@ func TestOnFull(t *testing.T) {
 func TestSignals(t *testing.T) {
 	for _, signal := range []os.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		p := newPlace(t, smallRing)
-		p.start()
-		c := p.dial()
-		reader := p.ctl("attach", "md", "--as", "consumer", "--from", "oldest", "-o", "json")
-		cmd := p.command("attach", "md", "--as", "producer", "-o", "json")
+		p.Start()
+		c := p.Dial()
+		reader := p.Ctl("attach", "md", "--as", "consumer", "--from", "oldest", "-o", "json")
+		cmd := p.Command("attach", "md", "--as", "producer", "-o", "json")
 		input := pipeTo(t, cmd)
-		producer := launch(t, cmd)
+		producer := harness.Launch(t, cmd)
 		if _, err := io.WriteString(input, "a\nb\nc\n"); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the records", func() bool { return reader.stdout.String() == "a\nb\nc\n" })
-		producer.signal(signal) // while it reads its input, which stays open
-		producer.expect(0)
-		reader.signal(signal)
-		reader.expect(0)
-		for _, side := range []*process{producer, reader} {
+		harness.Eventually(t, "the records", func() bool { return reader.Stdout.String() == "a\nb\nc\n" })
+		producer.Signal(signal) // while it reads its input, which stays open
+		producer.Expect(0)
+		reader.Signal(signal)
+		reader.Expect(0)
+		for _, side := range []*harness.Process{producer, reader} {
 			if s := summaryOf(side); s.Records != 3 || s.Bytes != 3 {
 				t.Errorf("%v: summary %+v", signal, s)
 			}
 		}
-		if reader.stdout.String() != "a\nb\nc\n" {
-			t.Errorf("%v: it printed %q", signal, reader.stdout)
+		if reader.Stdout.String() != "a\nb\nc\n" {
+			t.Errorf("%v: it printed %q", signal, reader.Stdout)
 		}
-		if list := attachments(t, c, ""); len(list) != 0 {
+		if list := harness.Attachments(t, c, ""); len(list) != 0 {
 			t.Errorf("%v: not detached: %+v", signal, list)
 		}
 	}
@@ -251,16 +252,16 @@ func TestSignals(t *testing.T) {
 // TestClosedOutput is `brokerctl attach ... | head -1`.
 func TestClosedOutput(t *testing.T) {
 	p := newPlace(t, smallRing)
-	p.start()
-	c := p.dial()
-	p.publish("md", "first\n")
+	p.Start()
+	c := p.Dial()
+	p.Publish("md", "first\n")
 	out, in, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := p.command("attach", "md", "--as", "consumer", "--from", "oldest")
+	cmd := p.Command("attach", "md", "--as", "consumer", "--from", "oldest")
 	cmd.Stdout = in
-	reader := launch(t, cmd)
+	reader := harness.Launch(t, cmd)
 	if err := in.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -280,23 +281,23 @@ func TestMissed(t *testing.T) {
 	for policy, code := range map[string]int{"demote": 5, "skip": 0} {
 		t.Run(policy, func(t *testing.T) {
 			p := newPlace(t, "[{name: md, capacity: 64KiB, demote_after: 20ms}]")
-			p.start()
-			c := p.dial()
-			reader := p.ctl("attach", "md", "--as", "consumer", "--from", "oldest", "--policy", policy, "--until-end", "-o", "json")
-			p.publish("md", "first\n")
-			eventually(t, "the first line", func() bool { return reader.stdout.String() == "first\n" })
-			reader.stop()
-			p.publish("md", numberedLines(3000), "--end")
-			reader.resume()
-			reader.expect(code)
+			p.Start()
+			c := p.Dial()
+			reader := p.Ctl("attach", "md", "--as", "consumer", "--from", "oldest", "--policy", policy, "--until-end", "-o", "json")
+			p.Publish("md", "first\n")
+			harness.Eventually(t, "the first line", func() bool { return reader.Stdout.String() == "first\n" })
+			reader.Stop()
+			p.Publish("md", numberedLines(3000), "--end")
+			reader.Resume()
+			reader.Expect(code)
 			s := summaryOf(reader)
 			if s.Missed == 0 || s.Records+s.Missed != 3001 {
 				t.Errorf("summary %+v: want 3001 records, some of them missed", s)
 			}
-			if r := ringStats(t, c, "md"); (r.Demotions == 1) != (policy == "demote") {
+			if r := harness.RingStats(t, c, "md"); (r.Demotions == 1) != (policy == "demote") {
 				t.Errorf("%d demotions", r.Demotions)
 			}
-			if said := reader.stderr.String(); code == 5 && (!strings.Contains(said, fmt.Sprintf("missed %d records", s.Missed)) || !strings.Contains(said, "demote_after")) {
+			if said := reader.Stderr.String(); code == 5 && (!strings.Contains(said, fmt.Sprintf("missed %d records", s.Missed)) || !strings.Contains(said, "demote_after")) {
 				t.Errorf("it does not say why: %s", said)
 			}
 		})
@@ -307,7 +308,7 @@ func TestMissed(t *testing.T) {
 func TestExitCodes(t *testing.T) {
 	p := newPlace(t, smallRing)
 	down := newPlace(t, "[]") // never started
-	p.start()
+	p.Start()
 	for _, c := range []struct {
 		place place
 		args  []string
@@ -328,9 +329,9 @@ func TestExitCodes(t *testing.T) {
 		{p, []string{"attach", "md", "--as", "consumer", "--colour"}, 2, "colour"},
 		{p, []string{"atach", "md"}, 2, "attach"},
 		{p, []string{"status", "-o", "yaml"}, 2, "json"},
-		{down, []string{"attach", "md", "--as", "consumer"}, 3, down.socket},
+		{down, []string{"attach", "md", "--as", "consumer"}, 3, down.Socket},
 		{down, []string{"status"}, 3, "start brokerd"},
-		{down, []string{"ring", "list"}, 3, down.socket},
+		{down, []string{"ring", "list"}, 3, down.Socket},
 		{p, []string{"attach", "nosuch", "--as", "consumer"}, 4, "nosuch"},
 		{p, []string{"attach", "../md", "--as", "consumer"}, 4, "../md"},
 		{p, []string{"attach", strings.Repeat("n", 300), "--as", "consumer"}, 4, "300 bytes"},
@@ -342,9 +343,9 @@ func TestExitCodes(t *testing.T) {
 		{p, []string{"detach", "md/c0.1"}, 4, "md/c0.1"},
 		{p, []string{"stats", "nosuch"}, 4, "nosuch"},
 	} {
-		run := c.place.ctl(c.args...)
-		run.expect(c.code)
-		said := run.stderr.String()
+		run := c.place.Ctl(c.args...)
+		run.Expect(c.code)
+		said := run.Stderr.String()
 		if !strings.Contains(said, c.word) {
 			t.Errorf("%q does not name %q: %s", c.args, c.word, said)
 		}
@@ -358,41 +359,41 @@ func TestExitCodes(t *testing.T) {
 // administrator detaches them. Both processes are told, and fail.
 func TestTakenAway(t *testing.T) {
 	p := newPlace(t, "[]")
-	p.start()
-	c := p.dial()
+	p.Start()
+	c := p.Dial()
 	for word, take := range map[string]func(client.Attachment){
 		"removed": func(client.Attachment) {
-			p.ctl("ring", "rm", "md").expect(4)
-			p.output("ring", "rm", "md", "--force")
+			p.Ctl("ring", "rm", "md").Expect(4)
+			p.Output("ring", "rm", "md", "--force")
 		},
-		"ended by the daemon": func(a client.Attachment) { p.output("detach", a.ID) },
+		"ended by the daemon": func(a client.Attachment) { p.Output("detach", a.ID) },
 	} {
-		p.output("ring", "create", "md", "--capacity", "64KiB")
-		reader := p.ctl("attach", "md", "--as", "consumer")
-		a := waitAttached(t, c, "md", 1)[0]
+		p.Output("ring", "create", "md", "--capacity", "64KiB")
+		reader := p.Ctl("attach", "md", "--as", "consumer")
+		a := harness.WaitAttached(t, c, "md", 1)[0]
 		take(a)
-		reader.expect(1)
-		if !strings.Contains(reader.stderr.String(), word) {
-			t.Errorf("the reader is not told %q: %s", word, reader.stderr)
+		reader.Expect(1)
+		if !strings.Contains(reader.Stderr.String(), word) {
+			t.Errorf("the reader is not told %q: %s", word, reader.Stderr)
 		}
 		if word != "removed" {
-			p.output("ring", "rm", "md")
+			p.Output("ring", "rm", "md")
 		}
 	}
 	// One producer at a time, until it is gone.
-	p.output("ring", "create", "md", "--capacity", "64KiB")
-	cmd := p.command("attach", "md", "--as", "producer")
+	p.Output("ring", "create", "md", "--capacity", "64KiB")
+	cmd := p.Command("attach", "md", "--as", "producer")
 	input := pipeTo(t, cmd)
-	first := launch(t, cmd)
-	waitAttached(t, c, "md", 1)
-	second := p.feed("x\n", "attach", "md", "--as", "producer")
-	second.expect(4)
-	if !strings.Contains(second.stderr.String(), fmt.Sprintf("pid %d", first.pid())) {
-		t.Errorf("the refusal does not name the one producer: %s", second.stderr)
+	first := harness.Launch(t, cmd)
+	harness.WaitAttached(t, c, "md", 1)
+	second := p.Feed("x\n", "attach", "md", "--as", "producer")
+	second.Expect(4)
+	if !strings.Contains(second.Stderr.String(), fmt.Sprintf("pid %d", first.PID())) {
+		t.Errorf("the refusal does not name the one producer: %s", second.Stderr)
 	}
 	if err := input.Close(); err != nil {
 		t.Fatal(err)
 	}
-	first.expect(0)
-	p.publish("md", "x\n")
+	first.Expect(0)
+	p.Publish("md", "x\n")
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"brokerd/client"
+	"brokerd/tests/internal/harness"
 )
 
 const (
@@ -24,9 +25,9 @@ const (
 // spoil flips one bit of the record with that payload, in the ring's file, at an
 // offset from the record's begin. It returns the record's position.
 func (p place) spoil(payload string, off int) int {
-	t := p.t
+	t := p.T
 	t.Helper()
-	f, err := os.OpenFile(filepath.Join(p.dir, "md", "data"), os.O_RDWR, 0)
+	f, err := os.OpenFile(filepath.Join(p.Dir, "md", "data"), os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,15 +68,15 @@ func TestSpoiledRecord(t *testing.T) {
 	} {
 		t.Run(c.what+" "+c.policy, func(t *testing.T) {
 			p := newPlace(t, checksumRing)
-			p.start()
+			p.Start()
 			lines := recordLines(10)
-			p.publish("md", text(lines), "--end")
+			p.Publish("md", text(lines), "--end")
 			position := p.spoil(lines[4], c.off)
-			r := p.ctl("attach", "md", "--as", "consumer", "--from", "oldest", "--policy", c.policy, "--until-end", "-o", "json")
-			r.expect(1)
-			said := r.stderr.String()
-			if want := text(append(lines[:4:4], lines[5:]...)); r.stdout.String() != want {
-				t.Errorf("it printed %q, want all but %q", r.stdout, lines[4])
+			r := p.Ctl("attach", "md", "--as", "consumer", "--from", "oldest", "--policy", c.policy, "--until-end", "-o", "json")
+			r.Expect(1)
+			said := r.Stderr.String()
+			if want := text(append(lines[:4:4], lines[5:]...)); r.Stdout.String() != want {
+				t.Errorf("it printed %q, want all but %q", r.Stdout, lines[4])
 			}
 			if s := fullSummaryOf(r); s.Records != 9 || s.Checksums != 1 || s.Missed != 0 || s.Gaps != 0 {
 				t.Errorf("it tells %+v, want 9 records and 1 wrong checksum", s)
@@ -90,38 +91,38 @@ func TestSpoiledRecord(t *testing.T) {
 // told. Of many records a few are told one by one.
 func TestSpoiledRecordsAreCounted(t *testing.T) {
 	p := newPlace(t, checksumRing)
-	d := p.start()
-	c := p.dial()
+	d := p.Start()
+	c := p.Dial()
 	lines := recordLines(30)
-	p.publish("md", text(lines))
+	p.Publish("md", text(lines))
 	for _, n := range []int{3, 4, 8, 11, 20, 21, 29} {
 		p.spoil(lines[n], bodyOff+1)
 	}
-	reader := p.ctl("attach", "md", "--as", "consumer", "--name", "risk", "--from", "oldest", "-o", "json")
+	reader := p.Ctl("attach", "md", "--as", "consumer", "--name", "risk", "--from", "oldest", "-o", "json")
 	var list []client.Attachment
-	eventually(t, "it has told of 7 wrong checksums", func() bool {
-		list = attachments(t, c, "md")
+	harness.Eventually(t, "it has told of 7 wrong checksums", func() bool {
+		list = harness.Attachments(t, c, "md")
 		return len(list) == 1 && list[0].ChecksumErrors >= 7
 	})
 	if a := list[0]; a.ChecksumErrors != 7 || a.MissedRecords != 0 || a.Sequence != 30 {
 		t.Errorf("%+v, want 7 wrong checksums of 30 records", a)
 	}
 	for _, verb := range []string{"attachments", "stats"} {
-		wantWords(t, "brokerctl "+verb, p.output(verb, "md"), "md/c0.1", "7 wrong checksums")
+		wantWords(t, "brokerctl "+verb, p.Output(verb, "md"), "md/c0.1", "7 wrong checksums")
 	}
 	const series = "brokerd_attachment_checksum_errors_total{name=risk,ring=md,role=consumer,slot=0}"
-	if got := scrape(t, d)[series]; got != 7 {
+	if got := d.Scrape()[series]; got != 7 {
 		t.Errorf("%s: %v, want 7", series, got)
 	}
-	p.publish("md", "good\n")
-	eventually(t, "it reads on", func() bool { return strings.HasSuffix(reader.stdout.String(), "\ngood\n") })
-	reader.signal(os.Interrupt)
-	reader.expect(1)
+	p.Publish("md", "good\n")
+	harness.Eventually(t, "it reads on", func() bool { return strings.HasSuffix(reader.Stdout.String(), "\ngood\n") })
+	reader.Signal(os.Interrupt)
+	reader.Expect(1)
 	if s := fullSummaryOf(reader); s.Records != 24 || s.Checksums != 7 {
 		t.Errorf("it tells %+v, want 24 records and 7 wrong checksums", s)
 	}
-	if told := strings.Count(reader.stderr.String(), "left out\n"); told != 5 {
-		t.Errorf("%d records are told one by one, want 5:\n%s", told, reader.stderr)
+	if told := strings.Count(reader.Stderr.String(), "left out\n"); told != 5 {
+		t.Errorf("%d records are told one by one, want 5:\n%s", told, reader.Stderr)
 	}
 }
 
@@ -129,16 +130,16 @@ func TestSpoiledRecordsAreCounted(t *testing.T) {
 // on, by every way to read.
 func TestSpoiledRecordOfTheAPI(t *testing.T) {
 	p := newPlace(t, checksumRing)
-	p.start()
-	c := p.dial()
+	p.Start()
+	c := p.Dial()
 	lines := recordLines(5)
-	p.publish("md", text(lines))
+	p.Publish("md", text(lines))
 	position := p.spoil(lines[2], bodyOff)
 	var got []string
 	note := func(r client.Record) error { got = append(got, string(r.Payload)); return nil }
 	for name, next := range map[string]func(r *client.Consumer) error{
 		"Receive": func(r *client.Consumer) error {
-			record, err := r.Receive(bounded(t))
+			record, err := r.Receive(harness.Bounded(t))
 			if err == nil {
 				err = note(record)
 			}
@@ -156,7 +157,7 @@ func TestSpoiledRecordOfTheAPI(t *testing.T) {
 			return err
 		},
 	} {
-		r, err := c.Consumer(bounded(t), "md", client.ConsumerOptions{From: client.FromOldest()})
+		r, err := c.Consumer(harness.Bounded(t), "md", client.ConsumerOptions{From: client.FromOldest()})
 		if err != nil {
 			t.Fatal(err)
 		}

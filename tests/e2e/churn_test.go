@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"brokerd/client"
+	"brokerd/tests/internal/harness"
 )
 
 const (
@@ -107,63 +108,63 @@ func TestDaemonKilledDuringEverything(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	d := p.start()
-	var working []*process
+	d := p.Start()
+	var working []*harness.Process
 	for i := range churners {
-		working = append(working, launch(t, p.role("churn", fmt.Sprintf("steady%d", i), strconv.Itoa(churnCycles))))
+		working = append(working, harness.Launch(t, p.role("churn", fmt.Sprintf("steady%d", i), strconv.Itoa(churnCycles))))
 	}
 	// These are killed in the middle of whatever they do: one while a daemon
 	// runs, the other while none does.
-	doomed := []*process{
-		launch(t, p.role("churn", "doomed0", strconv.Itoa(churnForEver))),
-		launch(t, p.role("churn", "doomed1", strconv.Itoa(churnForEver))),
+	doomed := []*harness.Process{
+		harness.Launch(t, p.role("churn", "doomed0", strconv.Itoa(churnForEver))),
+		harness.Launch(t, p.role("churn", "doomed1", strconv.Itoa(churnForEver))),
 	}
 	begin, kills := time.Now(), 0
-	for ; slices.ContainsFunc(working, (*process).running); kills++ {
-		if time.Since(begin) > 4*patience {
+	for ; slices.ContainsFunc(working, (*harness.Process).Running); kills++ {
+		if time.Since(begin) > 4*harness.Patience {
 			t.Fatalf("the cycles do not come to an end: %d daemons were killed", kills)
 		}
 		life := time.After(time.Duration(random.Int64N(int64(daemonLifeMax))))
 		select {
 		case <-life:
-		case <-d.ended:
-			t.Fatalf("the daemon ended by itself: %v\n%s", d.err, d.stderr)
+		case <-d.Ended:
+			t.Fatalf("the daemon ended by itself: %v\n%s", d.Err, d.Stderr)
 		}
-		d.kill()
-		d = p.start()
+		d.Kill()
+		d = p.Start()
 	}
 	for _, w := range working {
-		w.expect(0)
-		if n := strings.Count(w.stdout.String(), "cycle"); n != churnCycles {
+		w.Expect(0)
+		if n := strings.Count(w.Stdout.String(), "cycle"); n != churnCycles {
 			t.Errorf("%d cycles, want %d", n, churnCycles)
 		}
 	}
 	extra := 0
 	for _, w := range doomed {
-		if !w.running() {
-			t.Errorf("it ended early: %v", w.err)
+		if !w.Running() {
+			t.Errorf("it ended early: %v", w.Err)
 		}
-		extra += strings.Count(w.stdout.String(), "cycle")
+		extra += strings.Count(w.Stdout.String(), "cycle")
 	}
-	doomed[0].kill()
-	d.kill()
-	doomed[1].kill()
-	p.start()
+	doomed[0].Kill()
+	d.Kill()
+	doomed[1].Kill()
+	p.Start()
 	t.Logf("%d daemons killed during %d+%d cycles in %v", kills+1, churners*churnCycles, extra, since(begin))
 	p.consistent()
 }
 
 // consistent checks that a daemon, with nobody attached, is in order.
 func (p place) consistent() {
-	t := p.t
+	t := p.T
 	t.Helper()
-	c := p.dial()
-	eventually(t, "no attachment is left", func() bool { return len(attachments(t, c, "")) == 0 })
-	rings, err := c.Rings(bounded(t))
+	c := p.Dial()
+	harness.Eventually(t, "no attachment is left", func() bool { return len(harness.Attachments(t, c, "")) == 0 })
+	rings, err := c.Rings(harness.Bounded(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	entries, err := os.ReadDir(p.dir)
+	entries, err := os.ReadDir(p.Dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,11 +173,11 @@ func (p place) consistent() {
 	for _, r := range rings {
 		want = append(want, r.Name)
 		memory += r.MemoryBytes
-		files, err := filepath.Glob(filepath.Join(p.dir, r.Name, "*"))
+		files, err := filepath.Glob(filepath.Join(p.Dir, r.Name, "*"))
 		if err != nil || len(files) != r.ConsumersMax+3 { // data, meta.json, slots
 			t.Errorf("ring %s has %d files, want %d: %v, %v", r.Name, len(files), r.ConsumersMax+3, files, err)
 		}
-		if s := ringStats(t, c, r.Name); s.Producers+s.Consumers != 0 || s.OccupancyBytes != 0 {
+		if s := harness.RingStats(t, c, r.Name); s.Producers+s.Consumers != 0 || s.OccupancyBytes != 0 {
 			t.Errorf("ring %s holds on to the dead: %+v", r.Name, s)
 		}
 		p.usable(c, r.Name)
@@ -188,10 +189,10 @@ func (p place) consistent() {
 	slices.Sort(found)
 	slices.Sort(want)
 	if !slices.Equal(found, want) {
-		t.Errorf("%s holds %q, want %q", p.dir, found, want)
+		t.Errorf("%s holds %q, want %q", p.Dir, found, want)
 	}
 	var s client.Status
-	p.object(&s, "status")
+	p.Object(&s, "status")
 	if s.Rings != len(rings) || s.MemoryBytes != memory || s.Attachments != 0 || len(s.Problems)+len(s.Quarantined) != 0 {
 		t.Errorf("status %+v; want %d rings, %d bytes, no attachment, no problem", s, len(rings), memory)
 	}
@@ -199,22 +200,22 @@ func (p place) consistent() {
 
 // usable moves a record through a ring and takes every slot of it.
 func (p place) usable(c *client.Client, ring string) {
-	t := p.t
+	t := p.T
 	t.Helper()
-	producer, err := c.Producer(bounded(t), ring, client.ProducerOptions{})
+	producer, err := c.Producer(harness.Bounded(t), ring, client.ProducerOptions{})
 	if err != nil {
 		t.Fatalf("ring %s: %v", ring, err)
 	}
 	for slot := range producer.Ring().ConsumersMax {
-		r, err := c.Consumer(bounded(t), ring, client.ConsumerOptions{})
+		r, err := c.Consumer(harness.Bounded(t), ring, client.ConsumerOptions{})
 		if err != nil {
 			t.Fatalf("ring %s, reader %d: %v", ring, slot, err)
 		}
 		defer r.Close()
-		if err := producer.Send(bounded(t), []byte(ring)); err != nil {
+		if err := producer.Send(harness.Bounded(t), []byte(ring)); err != nil {
 			t.Fatalf("ring %s: %v", ring, err)
 		}
-		if record, err := r.Receive(bounded(t)); err != nil || string(record.Payload) != ring {
+		if record, err := r.Receive(harness.Bounded(t)); err != nil || string(record.Payload) != ring {
 			t.Fatalf("ring %s: %q, %v", ring, record.Payload, err)
 		}
 	}

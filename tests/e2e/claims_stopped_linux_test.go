@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"brokerd/client"
+	"brokerd/tests/internal/harness"
 )
 
 // claimRingMost is more records than a ring of 64 KiB can hold.
@@ -23,12 +24,12 @@ func TestStoppedInsideAClaim(t *testing.T) {
 
 func stoppedInsideAClaim(t *testing.T, policy client.Policy) {
 	p := newPlace(t, claimRing)
-	d := p.start()
+	d := p.Start()
 	m := newManyParty(t, p, policy)
 	m.mustSend()
 	m.wantNumber(0, 0)
 	sleeper := p.claimer("once")
-	sleeper.stop()
+	sleeper.Stop()
 	m.wantNothing(10 * time.Millisecond) // and the gate is where the reader is
 	err := error(nil)
 	for err == nil && m.sent < claimRingMost {
@@ -38,29 +39,29 @@ func stoppedInsideAClaim(t *testing.T, policy client.Policy) {
 		t.Fatalf("after %d records: %v", m.sent, err)
 	}
 	m.wantNothing(300 * time.Millisecond)
-	d.kill()
-	p.start()
-	waitAttached(t, m.c, "md", 2) // the reader and the producer of this process
+	d.Kill()
+	p.Start()
+	harness.WaitAttached(t, m.c, "md", 2) // the reader and the producer of this process
 	m.wantNothing(300 * time.Millisecond)
 	if err := m.send(); !errors.Is(err, client.ErrFull) {
 		t.Fatalf("after the daemon's restart: %v", err)
 	}
-	if ring := ringStats(t, m.c, "md"); ring.GapRecords != 0 {
+	if ring := harness.RingStats(t, m.c, "md"); ring.GapRecords != 0 {
 		t.Errorf("the claim of a living process was repaired: %+v", ring)
 	}
 	sleeper.commit()
-	sleeper.resume()
+	sleeper.Resume()
 	m.wantClaim()
 	held := m.sent
 	for n := uint64(1); n < held; n++ {
 		m.wantNumber(n, 0)
 	}
-	sleeper.expect(0)
+	sleeper.Expect(0)
 	for range 3 * held { // the ring is whole: two more laps and a bit
 		m.mustSend()
 		m.wantNumber(m.sent-1, 0)
 	}
-	ring, s := ringStats(t, m.c, "md"), m.reader.Stats()
+	ring, s := harness.RingStats(t, m.c, "md"), m.reader.Stats()
 	t.Logf("%d records waited behind the stopped claim", held-1)
 	if ring.GapRecords != 0 || s.MissedRecords != 0 || s.ChecksumErrors != 0 || ring.Sequence != m.sent+1 || s.Delivered != m.sent+1 {
 		t.Errorf("the ring tells %+v, the reader %+v; want %d records, none lost", ring, s, m.sent+1)
@@ -71,21 +72,21 @@ func stoppedInsideAClaim(t *testing.T, policy client.Policy) {
 // writes nothing into the new one.
 func TestStoppedInsideAClaimOfARemovedRing(t *testing.T) {
 	p := newPlace(t, "[]")
-	p.start()
-	create := func() { p.output("ring", "create", "md", "--capacity", "64KiB", "--producers", "many", "--checksum") }
+	p.Start()
+	create := func() { p.Output("ring", "create", "md", "--capacity", "64KiB", "--producers", "many", "--checksum") }
 	create()
 	sleeper := p.claimer("twice")
-	sleeper.stop()
+	sleeper.Stop()
 	was := p.epoch("md")
-	p.output("ring", "rm", "md", "--force")
+	p.Output("ring", "rm", "md", "--force")
 	create()
-	p.publish("md", "one\ntwo\n")
+	p.Publish("md", "one\ntwo\n")
 	sleeper.commit()
-	sleeper.resume()
-	sleeper.expect(1)
-	wantWords(t, "the sleeper", sleeper.stderr.String(), "ring was removed", fmt.Sprintf("epoch %d", was), fmt.Sprintf("epoch %d", p.epoch("md")))
-	p.publish("md", "three\n", "--end")
-	if got := p.output("attach", "md", "--as", "consumer", "--from", "oldest", "--until-end"); got != "one\ntwo\nthree\n" {
+	sleeper.Resume()
+	sleeper.Expect(1)
+	wantWords(t, "the sleeper", sleeper.Stderr.String(), "ring was removed", fmt.Sprintf("epoch %d", was), fmt.Sprintf("epoch %d", p.epoch("md")))
+	p.Publish("md", "three\n", "--end")
+	if got := p.Output("attach", "md", "--as", "consumer", "--from", "oldest", "--until-end"); got != "one\ntwo\nthree\n" {
 		t.Errorf("the new ring holds %q", got)
 	}
 }
@@ -96,29 +97,29 @@ func TestStoppedInsideAClaimAndDetached(t *testing.T) {
 	for _, wakes := range []bool{true, false} {
 		t.Run(fmt.Sprintf("wakes: %v", wakes), func(t *testing.T) {
 			p := newPlace(t, claimRing)
-			p.start()
+			p.Start()
 			m := newManyParty(t, p, client.PolicyBlock)
 			sleeper := p.claimer("twice")
-			sleeper.stop()
+			sleeper.Stop()
 			m.mustSend()
-			for _, a := range attachments(t, m.c, "md") {
-				if a.PID == sleeper.pid() {
-					p.output("detach", a.ID)
+			for _, a := range harness.Attachments(t, m.c, "md") {
+				if a.PID == sleeper.PID() {
+					p.Output("detach", a.ID)
 				}
 			}
 			m.wantNothing(300 * time.Millisecond)
 			if wakes { // it may end what it began, and no more
 				sleeper.commit()
-				sleeper.resume()
-				sleeper.expect(1)
-				wantWords(t, "the sleeper", sleeper.stderr.String(), "ended by the daemon", "md/p1.1")
+				sleeper.Resume()
+				sleeper.Expect(1)
+				wantWords(t, "the sleeper", sleeper.Stderr.String(), "ended by the daemon", "md/p1.1")
 				m.wantClaim()
 				m.wantNumber(0, 0)
 			} else {
-				sleeper.kill()
+				sleeper.Kill()
 				m.wantNumber(0, 1)
 			}
-			eventually(t, "its slot is free", func() bool { return len(attachments(t, m.c, "md")) == 2 })
+			harness.Eventually(t, "its slot is free", func() bool { return len(harness.Attachments(t, m.c, "md")) == 2 })
 			m.mustSend()
 			m.wantNumber(m.sent-1, 0)
 		})

@@ -9,32 +9,33 @@ import (
 	"testing"
 
 	"brokerd/client"
+	"brokerd/tests/internal/harness"
 )
 
 // epoch is that of the ring now.
 func (p place) epoch(ring string) uint64 {
-	p.t.Helper()
+	p.T.Helper()
 	var out client.RingDetails
-	p.object(&out, "ring", "show", ring)
+	p.Object(&out, "ring", "show", ring)
 	return out.Ring.Epoch
 }
 
 // TestEndOfStream is told to a reader, which waits for what comes next.
 func TestEndOfStream(t *testing.T) {
 	p := newPlace(t, smallRing)
-	p.start()
-	reader := p.ctl("attach", "md", "--as", "consumer", "--from", "oldest", "-o", "json")
+	p.Start()
+	reader := p.Ctl("attach", "md", "--as", "consumer", "--from", "oldest", "-o", "json")
 	for n, lines := range []string{"a\nb\n", "c\n"} {
-		p.publish("md", lines, "--end")
-		eventually(t, "the end is told", func() bool { return strings.Count(reader.stderr.String(), "end of stream") == n+1 })
+		p.Publish("md", lines, "--end")
+		harness.Eventually(t, "the end is told", func() bool { return strings.Count(reader.Stderr.String(), "end of stream") == n+1 })
 	}
-	wantWords(t, "of the first end", reader.stderr.String(), "brokerctl: md: end of stream", "record 2,", "waited for")
+	wantWords(t, "of the first end", reader.Stderr.String(), "brokerctl: md: end of stream", "record 2,", "waited for")
 	// Records of 1 byte take 32 in the ring, the end record 32 as well.
-	wantWords(t, "of the second end", reader.stderr.String(), "record 3,", fmt.Sprintf("position %d;", 5*32))
-	reader.signal(os.Interrupt)
-	reader.expect(0)
-	if reader.stdout.String() != "a\nb\nc\n" {
-		t.Errorf("it printed %q", reader.stdout)
+	wantWords(t, "of the second end", reader.Stderr.String(), "record 3,", fmt.Sprintf("position %d;", 5*32))
+	reader.Signal(os.Interrupt)
+	reader.Expect(0)
+	if reader.Stdout.String() != "a\nb\nc\n" {
+		t.Errorf("it printed %q", reader.Stdout)
 	}
 }
 
@@ -42,41 +43,41 @@ func TestEndOfStream(t *testing.T) {
 type replacement struct {
 	name string
 	// replace leaves another ring md, or none, and returns its epoch, 0 for none.
-	replace func(p place, d *daemon) uint64
+	replace func(p place, d *harness.Daemon) uint64
 }
 
 func replacements() []replacement {
 	create := func(p place) uint64 {
-		p.output("ring", "create", "md", "--capacity", "64KiB")
+		p.Output("ring", "create", "md", "--capacity", "64KiB")
 		return p.epoch("md")
 	}
 	return []replacement{
-		{"made anew", func(p place, _ *daemon) uint64 {
-			p.output("ring", "rm", "md", "--force")
+		{"made anew", func(p place, _ *harness.Daemon) uint64 {
+			p.Output("ring", "rm", "md", "--force")
 			return create(p)
 		}},
-		{"made anew twice", func(p place, _ *daemon) uint64 {
+		{"made anew twice", func(p place, _ *harness.Daemon) uint64 {
 			for range 2 {
-				p.output("ring", "rm", "md", "--force")
+				p.Output("ring", "rm", "md", "--force")
 				create(p)
 			}
 			return p.epoch("md")
 		}},
-		{"removed", func(p place, _ *daemon) uint64 {
-			p.output("ring", "rm", "md", "--force")
+		{"removed", func(p place, _ *harness.Daemon) uint64 {
+			p.Output("ring", "rm", "md", "--force")
 			return 0
 		}},
-		{"made anew, and the daemon restarted", func(p place, d *daemon) uint64 {
-			p.output("ring", "rm", "md", "--force")
+		{"made anew, and the daemon restarted", func(p place, d *harness.Daemon) uint64 {
+			p.Output("ring", "rm", "md", "--force")
 			epoch := create(p)
-			d.kill()
-			p.start()
+			d.Kill()
+			p.Start()
 			return epoch
 		}},
-		{"removed, and the daemon restarted", func(p place, d *daemon) uint64 {
-			p.output("ring", "rm", "md", "--force")
-			d.kill()
-			p.start()
+		{"removed, and the daemon restarted", func(p place, d *harness.Daemon) uint64 {
+			p.Output("ring", "rm", "md", "--force")
+			d.Kill()
+			p.Start()
 			return 0
 		}},
 	}
@@ -84,13 +85,13 @@ func replacements() []replacement {
 
 // wantEpochs expects an error line of brokerctl that names the old and the new
 // epoch.
-func wantEpochs(t *testing.T, r *process, was, is uint64) {
+func wantEpochs(t *testing.T, r *harness.Process, was, is uint64) {
 	t.Helper()
 	words := []string{"brokerctl: ", "ring was removed", "md of epoch " + fmt.Sprint(was), "there is no ring of that name now"}
 	if is != 0 {
 		words = append(words[:3], fmt.Sprintf("made anew with epoch %d", is), "attach again")
 	}
-	wantWords(t, fmt.Sprint(r.cmd.Args[3:]), r.stderr.String(), words...)
+	wantWords(t, fmt.Sprint(r.Cmd.Args[3:]), r.Stderr.String(), words...)
 }
 
 // TestRingIsReplaced takes the ring away under a reader and a producer, both
@@ -99,26 +100,26 @@ func TestRingIsReplaced(t *testing.T) {
 	for _, c := range replacements() {
 		t.Run(c.name, func(t *testing.T) {
 			p := newPlace(t, "[]")
-			d := p.start()
-			p.output("ring", "create", "md", "--capacity", "64KiB")
+			d := p.Start()
+			p.Output("ring", "create", "md", "--capacity", "64KiB")
 			was := p.epoch("md")
-			reader := p.ctl("attach", "md", "--as", "consumer", "--from", "oldest", "-o", "json")
-			cmd := p.command("attach", "md", "--as", "producer", "-o", "json")
+			reader := p.Ctl("attach", "md", "--as", "consumer", "--from", "oldest", "-o", "json")
+			cmd := p.Command("attach", "md", "--as", "producer", "-o", "json")
 			input := pipeTo(t, cmd)
-			producer := launch(t, cmd)
+			producer := harness.Launch(t, cmd)
 			if _, err := io.WriteString(input, "one\n"); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, "the first record", func() bool { return reader.stdout.String() == "one\n" })
-			reader.stop()
-			producer.stop()
+			harness.Eventually(t, "the first record", func() bool { return reader.Stdout.String() == "one\n" })
+			reader.Stop()
+			producer.Stop()
 			is := c.replace(p, d)
 			if _, err := io.WriteString(input, "two\n"); err != nil {
 				t.Fatal(err)
 			}
-			for _, side := range []*process{reader, producer} {
-				side.resume()
-				side.expect(1)
+			for _, side := range []*harness.Process{reader, producer} {
+				side.Resume()
+				side.Expect(1)
 				wantEpochs(t, side, was, is)
 				if s := fullSummaryOf(side); s.Records != 1 || s.Missed != 0 || s.Gaps != 0 {
 					t.Errorf("summary %+v, want 1 record", s)
@@ -130,8 +131,8 @@ func TestRingIsReplaced(t *testing.T) {
 			if is == 0 {
 				return
 			}
-			p.publish("md", "three\n", "--end") // nothing of the old one is in the new one
-			if got := p.output("attach", "md", "--as", "consumer", "--from", "oldest", "--until-end"); got != "three\n" {
+			p.Publish("md", "three\n", "--end") // nothing of the old one is in the new one
+			if got := p.Output("attach", "md", "--as", "consumer", "--from", "oldest", "--until-end"); got != "three\n" {
 				t.Errorf("the new ring holds %q", got)
 			}
 		})
@@ -142,21 +143,21 @@ func TestRingIsReplaced(t *testing.T) {
 // who clears a tmpfs does, and lets the next daemon make it anew.
 func TestRingIsReplacedWhileTheDaemonIsAway(t *testing.T) {
 	p := newPlace(t, smallRing)
-	d := p.start()
+	d := p.Start()
 	was := p.epoch("md")
-	p.publish("md", "one\n")
-	reader := p.ctl("attach", "md", "--as", "consumer", "--from", "oldest")
-	eventually(t, "the reader reads", func() bool { return reader.stdout.String() == "one\n" })
-	d.kill()
-	if err := os.RemoveAll(p.dir); err != nil {
+	p.Publish("md", "one\n")
+	reader := p.Ctl("attach", "md", "--as", "consumer", "--from", "oldest")
+	harness.Eventually(t, "the reader reads", func() bool { return reader.Stdout.String() == "one\n" })
+	d.Kill()
+	if err := os.RemoveAll(p.Dir); err != nil {
 		t.Fatal(err)
 	}
-	p.start()
+	p.Start()
 	is := p.epoch("md")
 	if is == was {
 		t.Fatalf("both rings have epoch %d", is)
 	}
-	reader.expect(1)
+	reader.Expect(1)
 	wantEpochs(t, reader, was, is)
 }
 
@@ -165,30 +166,30 @@ func TestRingIsReplacedForTheAPI(t *testing.T) {
 	for _, c := range replacements() {
 		t.Run(c.name, func(t *testing.T) {
 			p := newPlace(t, "[]")
-			d := p.start()
-			p.output("ring", "create", "md", "--capacity", "64KiB")
+			d := p.Start()
+			p.Output("ring", "create", "md", "--capacity", "64KiB")
 			was := p.epoch("md")
-			cl := p.dial()
-			r, err := cl.Consumer(bounded(t), "md", client.ConsumerOptions{})
+			cl := p.Dial()
+			r, err := cl.Consumer(harness.Bounded(t), "md", client.ConsumerOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			producer, err := cl.Producer(bounded(t), "md", client.ProducerOptions{})
+			producer, err := cl.Producer(harness.Bounded(t), "md", client.ProducerOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			if r.Epoch() != was || producer.Epoch() != was {
 				t.Errorf("attached to epochs %d and %d, want %d", r.Epoch(), producer.Epoch(), was)
 			}
-			if err := producer.Send(bounded(t), []byte("one")); err != nil {
+			if err := producer.Send(harness.Bounded(t), []byte("one")); err != nil {
 				t.Fatal(err)
 			}
 			is := c.replace(p, d)
-			_, received := r.Receive(bounded(t)) // "one", which is in the ring that this process has mapped
+			_, received := r.Receive(harness.Bounded(t)) // "one", which is in the ring that this process has mapped
 			for n := 0; received == nil && n < 2; n++ {
-				_, received = r.Receive(bounded(t))
+				_, received = r.Receive(harness.Bounded(t))
 			}
-			for what, err := range map[string]error{"receive": received, "send": producer.Send(bounded(t), []byte("two"))} {
+			for what, err := range map[string]error{"receive": received, "send": producer.Send(harness.Bounded(t), []byte("two"))} {
 				var removed *client.RemovedError
 				if !errors.As(err, &removed) || removed.Ring != "md" || removed.Epoch != was || removed.Current != is || !errors.Is(err, client.ErrRemoved) {
 					t.Errorf("%s: %v; want a RemovedError of epochs %d and %d", what, err, was, is)

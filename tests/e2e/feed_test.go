@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"brokerd/client"
+	"brokerd/tests/internal/harness"
 )
 
 const (
@@ -138,9 +139,9 @@ func (d *digest) sum() string {
 // relay is one producer and three lossless readers, all brokerctl processes.
 type relay struct {
 	t        *testing.T
-	producer *process
+	producer *harness.Process
 	input    io.WriteCloser
-	readers  [feedReaders]*process
+	readers  [feedReaders]*harness.Process
 	outputs  [feedReaders]*digest
 }
 
@@ -148,19 +149,19 @@ func newRelay(t *testing.T, p place, c *client.Client) *relay {
 	t.Helper()
 	r := &relay{t: t}
 	for i := range r.readers {
-		cmd := p.command("attach", "md", "--as", "consumer", "--policy", "block", "--from", "oldest", "--until-end",
+		cmd := p.Command("attach", "md", "--as", "consumer", "--policy", "block", "--from", "oldest", "--until-end",
 			"--name", fmt.Sprintf("reader%d", i), "-o", "json")
 		r.outputs[i] = newDigest()
 		cmd.Stdout = r.outputs[i]
-		r.readers[i] = launch(t, cmd)
+		r.readers[i] = harness.Launch(t, cmd)
 	}
 	// The policy of a reader is listed when it is granted, its gate is set a
 	// little later: the first record is for all only once all read.
-	waitAttached(t, c, "md", len(r.readers))
-	cmd := p.command("attach", "md", "--as", "producer", "--name", "feed", "--end", "-o", "json")
+	harness.WaitAttached(t, c, "md", len(r.readers))
+	cmd := p.Command("attach", "md", "--as", "producer", "--name", "feed", "--end", "-o", "json")
 	r.input = pipeTo(t, cmd)
-	r.producer = launch(t, cmd)
-	waitAttached(t, c, "md", len(r.readers)+1)
+	r.producer = harness.Launch(t, cmd)
+	harness.WaitAttached(t, c, "md", len(r.readers)+1)
 	return r
 }
 
@@ -175,7 +176,7 @@ func (r *relay) write(data []byte) {
 func (r *relay) arrived(bytes int) {
 	r.t.Helper()
 	for i, out := range r.outputs {
-		eventually(r.t, fmt.Sprintf("%d bytes at reader %d, which has %d", bytes, i, out.size()), func() bool { return out.size() >= bytes })
+		harness.Eventually(r.t, fmt.Sprintf("%d bytes at reader %d, which has %d", bytes, i, out.size()), func() bool { return out.size() >= bytes })
 	}
 }
 
@@ -197,20 +198,20 @@ type summary struct {
 }
 
 // summaryOf reads the summary, the one line of stderr that is an object.
-func summaryOf(p *process) summary {
-	p.t.Helper()
+func summaryOf(p *harness.Process) summary {
+	p.T.Helper()
 	var s summary
 	found := 0
-	for line := range strings.Lines(p.stderr.String()) {
+	for line := range strings.Lines(p.Stderr.String()) {
 		if strings.HasPrefix(line, "{") {
 			found++
 			if err := json.Unmarshal([]byte(line), &s); err != nil {
-				p.t.Fatalf("summary %q: %v", line, err)
+				p.T.Fatalf("summary %q: %v", line, err)
 			}
 		}
 	}
 	if found != 1 {
-		p.t.Fatalf("%q: %d summaries on stderr, want 1:\n%s", p.cmd.Args, found, p.stderr)
+		p.T.Fatalf("%q: %d summaries on stderr, want 1:\n%s", p.Cmd.Args, found, p.Stderr)
 	}
 	return s
 }
@@ -222,14 +223,14 @@ func (r *relay) finish(data []byte) {
 	if err := r.input.Close(); err != nil {
 		t.Fatal(err)
 	}
-	r.producer.expect(0)
+	r.producer.Expect(0)
 	want, records := newDigest(), uint64(bytes.Count(data, []byte("\n")))
 	_, _ = want.Write(data) // never fails
 	if s := summaryOf(r.producer); s.Records != records || s.Bytes != uint64(len(data))-records || s.Dropped != 0 {
 		t.Errorf("the producer published %+v, want %d records, %d bytes", s, records, uint64(len(data))-records)
 	}
 	for i, reader := range r.readers {
-		reader.expect(0)
+		reader.Expect(0)
 		s := summaryOf(reader)
 		if got := r.outputs[i].sum(); got != want.sum() {
 			t.Errorf("reader %d: %d bytes with sha256 %s came out, want %d with %s", i, r.outputs[i].size(), got, len(data), want.sum())
@@ -252,13 +253,13 @@ const feedRing = "[{name: md, capacity: 4MiB}]"
 func TestWholeFeed(t *testing.T) {
 	data := feed(t)
 	p := newPlace(t, feedRing)
-	p.start()
-	c := p.dial()
+	p.Start()
+	c := p.Dial()
 	r := newRelay(t, p, c)
 	first := bytes.IndexByte(data, '\n') + 1
 	r.write(data[:first])
 	r.arrived(first)
 	r.write(data[first:])
 	r.finish(data)
-	eventually(t, "everybody is detached", func() bool { return len(attachments(t, c, "md")) == 0 })
+	harness.Eventually(t, "everybody is detached", func() bool { return len(harness.Attachments(t, c, "md")) == 0 })
 }

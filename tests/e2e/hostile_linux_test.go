@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"brokerd/client"
+	"brokerd/tests/internal/harness"
 )
 
 const (
@@ -29,25 +30,25 @@ const (
 
 // connect opens a connection that says nothing.
 func (p place) connect() net.Conn {
-	p.t.Helper()
+	p.T.Helper()
 	var conn net.Conn
 	var err error
-	eventually(p.t, "room in the backlog", func() bool {
-		conn, err = net.Dial("unix", p.socket)
+	harness.Eventually(p.T, "room in the backlog", func() bool {
+		conn, err = net.Dial("unix", p.Socket)
 		return !errors.Is(err, syscall.EAGAIN)
 	})
 	if err != nil {
-		p.t.Fatal(err)
+		p.T.Fatal(err)
 	}
-	p.t.Cleanup(func() { _ = conn.Close() })
+	p.T.Cleanup(func() { _ = conn.Close() })
 	return conn
 }
 
 // attachHonestly attaches a reader, from dialing on, and returns how long it took.
 func (p place) attachHonestly() (time.Duration, error) {
 	begin := time.Now()
-	ctx := bounded(p.t)
-	c, err := client.Dial(ctx, client.Options{Socket: p.socket})
+	ctx := harness.Bounded(p.T)
+	c, err := client.Dial(ctx, client.Options{Socket: p.Socket})
 	if err != nil {
 		return 0, err
 	}
@@ -63,8 +64,8 @@ func (p place) attachHonestly() (time.Duration, error) {
 // room for a few.
 func TestSilentConnections(t *testing.T) {
 	p := newPlace(t, smallRing)
-	d := p.start()
-	before := memoryPeak(t, d.pid())
+	d := p.Start()
+	before := memoryPeak(t, d.PID())
 	for range silentConnections {
 		p.connect()
 	}
@@ -73,9 +74,9 @@ func TestSilentConnections(t *testing.T) {
 		t.Errorf("an honest client attached after %v, %v; want at most %v", took, err, honestMax)
 	}
 	t.Logf("among %d silent connections an honest client attached in %v; the daemon grew by %d KiB",
-		silentConnections, took, (memoryPeak(t, d.pid())-before)>>10)
+		silentConnections, took, (memoryPeak(t, d.PID())-before)>>10)
 	var s client.Status
-	p.object(&s, "status")
+	p.Object(&s, "status")
 	if s.Connections <= silentConnections || s.State != client.DaemonReady {
 		t.Errorf("status %+v, want more than %d connections", s, silentConnections)
 	}
@@ -83,9 +84,9 @@ func TestSilentConnections(t *testing.T) {
 
 func TestMoreConnectionsThanAllowed(t *testing.T) {
 	p := newPlace(t, smallRing, "limits: {connections: 100}")
-	p.start()
-	attached := p.dial() // idle from now on, and not to be turned out
-	reader, err := attached.Consumer(bounded(t), "md", client.ConsumerOptions{})
+	p.Start()
+	attached := p.Dial() // idle from now on, and not to be turned out
+	reader, err := attached.Consumer(harness.Bounded(t), "md", client.ConsumerOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +94,7 @@ func TestMoreConnectionsThanAllowed(t *testing.T) {
 		p.connect()
 	}
 	begin, tries := time.Now(), 0
-	eventually(t, "an honest client gets in", func() bool {
+	harness.Eventually(t, "an honest client gets in", func() bool {
 		tries++
 		_, err := p.attachHonestly()
 		if err != nil && !errors.Is(err, client.ErrLimitExceeded) && !errors.Is(err, client.ErrUnreachable) {
@@ -102,7 +103,7 @@ func TestMoreConnectionsThanAllowed(t *testing.T) {
 		return err == nil
 	})
 	t.Logf("%d silent connections and room for 100: in after %v, %d tries", silentConnections, since(begin), tries)
-	if list := attachments(t, p.dial(), "md"); len(list) != 1 || list[0].ID != reader.ID() || list[0].State != client.StateAttached {
+	if list := harness.Attachments(t, p.Dial(), "md"); len(list) != 1 || list[0].ID != reader.ID() || list[0].State != client.StateAttached {
 		t.Errorf("the idle reader was turned out: %+v", list)
 	}
 }
@@ -110,10 +111,10 @@ func TestMoreConnectionsThanAllowed(t *testing.T) {
 // TestHugeMessage sends 100 MB that end in nothing.
 func TestHugeMessage(t *testing.T) {
 	p := newPlace(t, smallRing)
-	d := p.start()
-	before := memoryPeak(t, d.pid())
+	d := p.Start()
+	before := memoryPeak(t, d.PID())
 	conn := p.connect()
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(harness.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	sent, piece := 0, bytes.Repeat([]byte("x"), 1<<20)
@@ -126,7 +127,7 @@ func TestHugeMessage(t *testing.T) {
 		t.Error("the daemon took all of it")
 	}
 	expectErrorAndClose(t, conn, "org.varlink.service.InvalidParameter")
-	grown := memoryPeak(t, d.pid()) - before
+	grown := memoryPeak(t, d.PID()) - before
 	t.Logf("the connection was closed after %d KiB; the daemon grew by %d KiB", sent>>10, grown>>10)
 	if grown > growthBytesMax {
 		t.Errorf("the daemon grew by %d bytes", grown)
@@ -139,7 +140,7 @@ func TestHugeMessage(t *testing.T) {
 // TestNoise sends what is no protocol.
 func TestNoise(t *testing.T) {
 	p := newPlace(t, smallRing)
-	d := p.start()
+	d := p.Start()
 	for _, noise := range []string{
 		"GET / HTTP/1.1\r\nHost: x\r\n\r\n\x00",
 		"\x16\x03\x01\x02\x00\x01\x00\x00",
@@ -159,7 +160,7 @@ func TestNoise(t *testing.T) {
 		if err := conn.(*net.UnixConn).CloseWrite(); err != nil {
 			t.Fatal(err)
 		}
-		if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		if err := conn.SetReadDeadline(time.Now().Add(harness.Patience)); err != nil {
 			t.Fatal(err)
 		}
 		said, err := io.ReadAll(conn)
@@ -173,7 +174,7 @@ func TestNoise(t *testing.T) {
 			t.Errorf("%.40q: no named error: %q", noise, said)
 		}
 	}
-	if !d.running() {
+	if !d.Running() {
 		t.Fatal("the daemon is gone")
 	}
 	if took, err := p.attachHonestly(); err != nil || took > honestMax {
@@ -186,7 +187,7 @@ func TestNoise(t *testing.T) {
 func TestHalfSentMessage(t *testing.T) {
 	t.Parallel() // it only waits
 	p := newPlace(t, smallRing)
-	p.start()
+	p.Start()
 	conn := p.connect()
 	if _, err := io.WriteString(conn, `{"method":"io.brokerd.Broker.GetSt`); err != nil {
 		t.Fatal(err)
@@ -195,7 +196,7 @@ func TestHalfSentMessage(t *testing.T) {
 	if took, err := p.attachHonestly(); err != nil || took > honestMax {
 		t.Errorf("meanwhile: %v, %v", took, err)
 	}
-	if err := conn.SetReadDeadline(begin.Add(partialTimeout + patience)); err != nil {
+	if err := conn.SetReadDeadline(begin.Add(partialTimeout + harness.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	expectErrorAndClose(t, conn, "org.varlink.service.InvalidParameter")

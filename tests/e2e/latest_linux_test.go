@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"brokerd/client"
+	"brokerd/tests/internal/harness"
 )
 
 const (
@@ -33,13 +34,13 @@ func TestLatestGivesTheNewest(t *testing.T) {
 
 func latestOf(t *testing.T, pause time.Duration) {
 	p := newPlace(t, "[{name: md, capacity: 256KiB}]")
-	p.start()
-	c := p.dial()
-	r, err := c.Consumer(bounded(t), "md", client.ConsumerOptions{Policy: client.PolicyLatest})
+	p.Start()
+	c := p.Dial()
+	r, err := c.Consumer(harness.Bounded(t), "md", client.ConsumerOptions{Policy: client.PolicyLatest})
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(p.root, "note")
+	path := filepath.Join(p.Root, "note")
 	if err := os.WriteFile(path, make([]byte, 16), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -48,13 +49,13 @@ func latestOf(t *testing.T, pause time.Duration) {
 		t.Fatal(err)
 	}
 	defer func() { _ = unix.Munmap(note) }()
-	producer := launch(t, p.role("numbering", path, "1"))
-	producer.waitSaid(sayAttached)
+	producer := harness.Launch(t, p.role("numbering", path, "1"))
+	producer.WaitSaid(sayAttached)
 	var passed []uint64
 	for range latestAsks {
 		time.Sleep(pause)
 		published := binary.LittleEndian.Uint64(note[8:])
-		record, err := r.Receive(bounded(t))
+		record, err := r.Receive(harness.Bounded(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,8 +71,8 @@ func latestOf(t *testing.T, pause time.Duration) {
 		}
 		passed = append(passed, record.Missed)
 	}
-	producer.kill()
-	eventually(t, "the producer's slot is free", func() bool { return len(attachments(t, c, "md")) == 1 })
+	producer.Kill()
+	harness.Eventually(t, "the producer's slot is free", func() bool { return len(harness.Attachments(t, c, "md")) == 1 })
 	last := uint64(0)
 	for err == nil {
 		var record client.Record
@@ -79,7 +80,7 @@ func latestOf(t *testing.T, pause time.Duration) {
 			last = binary.LittleEndian.Uint64(record.Payload[8:])
 		}
 	}
-	s, ring := r.Stats(), ringStats(t, c, "md")
+	s, ring := r.Stats(), harness.RingStats(t, c, "md")
 	slices.Sort(passed)
 	t.Logf("%d asks of %d records; passed over %d in the median, %d at most", latestAsks, ring.Sequence, passed[len(passed)/2], passed[len(passed)-1])
 	if published := binary.LittleEndian.Uint64(note[8:]); !errors.Is(err, client.ErrEmpty) || last != 0 && last < published {
@@ -97,34 +98,34 @@ func latestOf(t *testing.T, pause time.Duration) {
 // than the ring holds, the one that is newest then.
 func TestLatestOfBrokerctl(t *testing.T) {
 	p := newPlace(t, smallRing)
-	p.start()
-	c := p.dial()
+	p.Start()
+	c := p.Dial()
 	const records = 3000
 	lines := numberedLines(records)
 	newest := lines[len(lines)-100:]
-	reader := p.ctl("attach", "md", "--as", "consumer", "--policy", "latest", "--until-end", "-o", "json")
-	waitAttached(t, c, "md", 1)
-	p.publishUntil(func() bool { return reader.stdout.String() != "" })
-	before := ringStats(t, c, "md").Sequence
-	eventually(t, "it has read what there is", func() bool { return attachments(t, c, "md")[0].Sequence == before })
-	woken := reader.stdout.String()
-	reader.stop()
-	p.publish("md", lines, "--end")
-	reader.resume()
-	reader.expect(0)
-	if got := reader.stdout.String(); got != woken+newest {
+	reader := p.Ctl("attach", "md", "--as", "consumer", "--policy", "latest", "--until-end", "-o", "json")
+	harness.WaitAttached(t, c, "md", 1)
+	p.publishUntil(func() bool { return reader.Stdout.String() != "" })
+	before := harness.RingStats(t, c, "md").Sequence
+	harness.Eventually(t, "it has read what there is", func() bool { return harness.Attachments(t, c, "md")[0].Sequence == before })
+	woken := reader.Stdout.String()
+	reader.Stop()
+	p.Publish("md", lines, "--end")
+	reader.Resume()
+	reader.Expect(0)
+	if got := reader.Stdout.String(); got != woken+newest {
 		t.Errorf("after it slept it printed %d bytes that end in %q, want %q", len(got)-len(woken), got[max(0, len(got)-100):], newest)
 	}
 	s := fullSummaryOf(reader)
-	if s.Missed < records-1 || s.Records != uint64(strings.Count(reader.stdout.String(), "\n")) {
+	if s.Missed < records-1 || s.Records != uint64(strings.Count(reader.Stdout.String(), "\n")) {
 		t.Errorf("the reader tells %+v, want %d records missed", s, records-1)
 	}
-	late := p.ctl("attach", "md", "--as", "consumer", "--policy", "latest", "--from", "oldest", "--until-end", "-o", "json")
-	late.expect(0)
-	if late.stdout.String() != newest || fullSummaryOf(late).Records != 1 {
-		t.Errorf("a latest reader from the oldest record on printed %d bytes: %+v", len(late.stdout.String()), fullSummaryOf(late))
+	late := p.Ctl("attach", "md", "--as", "consumer", "--policy", "latest", "--from", "oldest", "--until-end", "-o", "json")
+	late.Expect(0)
+	if late.Stdout.String() != newest || fullSummaryOf(late).Records != 1 {
+		t.Errorf("a latest reader from the oldest record on printed %d bytes: %+v", len(late.Stdout.String()), fullSummaryOf(late))
 	}
-	if held := ringStats(t, c, "md").HeldNS; held != 0 {
+	if held := harness.RingStats(t, c, "md").HeldNS; held != 0 {
 		t.Errorf("the producer was held for %d ns", held)
 	}
 	t.Logf("asleep for %d records: %d were passed over", records, s.Missed)
@@ -133,9 +134,9 @@ func TestLatestOfBrokerctl(t *testing.T) {
 // publishUntil publishes short lines, one at a time, until done.
 func (p place) publishUntil(done func() bool) {
 	n := 0
-	eventually(p.t, "a record arrives", func() bool {
+	harness.Eventually(p.T, "a record arrives", func() bool {
 		n++
-		p.publish("md", fmt.Sprintf("wake %d\n", n))
+		p.Publish("md", fmt.Sprintf("wake %d\n", n))
 		return done()
 	})
 }

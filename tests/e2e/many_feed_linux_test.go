@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"brokerd/client"
+	"brokerd/tests/internal/harness"
 )
 
 // The whole feed over several producers into one ring, while the daemon and a
@@ -118,18 +119,18 @@ type manyRelay struct {
 	p       place
 	parts   [manyProducers][]byte
 	inputs  [manyProducers]io.WriteCloser
-	feeders [manyProducers]*process
-	readers [feedReaders]*process
+	feeders [manyProducers]*harness.Process
+	readers [feedReaders]*harness.Process
 	written atomic.Int64
 }
 
 func (r *manyRelay) journal(reader int) string {
-	return filepath.Join(r.p.root, fmt.Sprintf("journal%d", reader))
+	return filepath.Join(r.p.Root, fmt.Sprintf("journal%d", reader))
 }
 
 func (r *manyRelay) startReader(i int) {
-	r.readers[i] = launch(r.t, r.p.role("journaling", r.journal(i), fmt.Sprintf("risk%d", i), strconv.Itoa(feedRecords)))
-	r.readers[i].waitSaid(sayAttached)
+	r.readers[i] = harness.Launch(r.t, r.p.role("journaling", r.journal(i), fmt.Sprintf("risk%d", i), strconv.Itoa(feedRecords)))
+	r.readers[i].WaitSaid(sayAttached)
 }
 
 func newManyRelay(t *testing.T, p place, data []byte) *manyRelay {
@@ -143,9 +144,9 @@ func newManyRelay(t *testing.T, p place, data []byte) *manyRelay {
 		r.startReader(i)
 	}
 	for i := range r.feeders {
-		cmd := p.command("attach", "md", "--as", "producer", "--name", fmt.Sprintf("feed%d", i), "--tag", strconv.Itoa(i+1), "-o", "json")
+		cmd := p.Command("attach", "md", "--as", "producer", "--name", fmt.Sprintf("feed%d", i), "--tag", strconv.Itoa(i+1), "-o", "json")
 		r.inputs[i] = pipeTo(t, cmd)
-		r.feeders[i] = launch(t, cmd)
+		r.feeders[i] = harness.Launch(t, cmd)
 	}
 	return r
 }
@@ -215,49 +216,49 @@ func (r *manyRelay) check() {
 func TestWholeFeedOverManyProducers(t *testing.T) {
 	data := feed(t)
 	p := newPlace(t, manyRing)
-	d := p.start()
+	d := p.Start()
 	r := newManyRelay(t, p, data)
 	work := r.writeAll()
 	arrived := func(share float64) {
 		t.Helper()
-		eventually(t, fmt.Sprintf("%.0f%% of the feed is written", 100*share), func() bool {
+		harness.Eventually(t, fmt.Sprintf("%.0f%% of the feed is written", 100*share), func() bool {
 			return float64(r.written.Load()) >= share*float64(len(data))
 		})
 	}
 	for n := range restarts {
 		arrived(float64(n+1) / (restarts + 2))
-		d.kill()
+		d.Kill()
 		if n == 2 { // while no daemon runs
-			r.readers[1].kill()
+			r.readers[1].Kill()
 		}
 		time.Sleep(20 * time.Millisecond)
-		d = p.start()
+		d = p.Start()
 		switch n {
 		case 1:
-			r.readers[0].stop() // and this one loses nothing by a nap
+			r.readers[0].Stop() // and this one loses nothing by a nap
 			time.Sleep(50 * time.Millisecond)
-			r.readers[0].resume()
+			r.readers[0].Resume()
 		case 2:
 			r.startReader(1)
 		case 3:
-			r.readers[1].signal(syscall.SIGKILL) // and while one does
-			<-r.readers[1].ended
+			r.readers[1].Signal(syscall.SIGKILL) // and while one does
+			<-r.readers[1].Ended
 			r.startReader(1)
 		}
 	}
 	work.Wait()
 	for _, f := range r.feeders {
-		f.expect(0)
+		f.Expect(0)
 	}
 	for i, reader := range r.readers {
-		reader.expect(0)
-		t.Logf("reader %d: %s", i, bytes.TrimSpace([]byte(reader.stdout.String())))
+		reader.Expect(0)
+		t.Logf("reader %d: %s", i, bytes.TrimSpace([]byte(reader.Stdout.String())))
 	}
 	r.check()
 	fmt.Printf("counts: many feed: %d records over %d producers to %d readers, %d deaths of the daemon, 2 of a reader: all sha256 equal: %v\n",
 		feedRecords, manyProducers, feedReaders, restarts, !t.Failed())
 	var status client.Status
-	p.object(&status, "status")
+	p.Object(&status, "status")
 	if len(status.Problems)+len(status.Quarantined) != 0 {
 		t.Errorf("status of the last daemon: %+v", status)
 	}

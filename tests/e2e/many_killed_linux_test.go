@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"brokerd/client"
+	"brokerd/tests/internal/harness"
 )
 
 const (
@@ -25,27 +26,27 @@ const (
 
 // numberer is a process that publishes numbered records and notes their numbers.
 type numberer struct {
-	*process
+	*harness.Process
 	life uint64
 	note string
 }
 
 // startNumberer starts one, and returns before it has attached.
 func (p place) startNumberer(life uint64) numberer {
-	p.t.Helper()
-	note := filepath.Join(p.root, fmt.Sprintf("note-%d", life))
+	p.T.Helper()
+	note := filepath.Join(p.Root, fmt.Sprintf("note-%d", life))
 	if err := os.WriteFile(note, make([]byte, 16), 0o600); err != nil {
-		p.t.Fatal(err)
+		p.T.Fatal(err)
 	}
-	return numberer{launch(p.t, p.role("numbering", note, strconv.FormatUint(life, 10))), life, note}
+	return numberer{harness.Launch(p.T, p.role("numbering", note, strconv.FormatUint(life, 10))), life, note}
 }
 
 // noted is the number that it began last, and the one that it published last.
 func (n numberer) noted() (began, published uint64) {
-	n.t.Helper()
+	n.T.Helper()
 	note, err := os.ReadFile(n.note)
 	if err != nil {
-		n.t.Fatal(err)
+		n.T.Fatal(err)
 	}
 	return binary.LittleEndian.Uint64(note), binary.LittleEndian.Uint64(note[8:])
 }
@@ -85,8 +86,8 @@ func (l *ledgers) until(what string, done func() bool) {
 	l.t.Helper()
 	for begin := time.Now(); !done(); {
 		l.receive()
-		if time.Since(begin) > patience {
-			l.t.Fatalf("%s: not within %v", what, patience)
+		if time.Since(begin) > harness.Patience {
+			l.t.Fatalf("%s: not within %v", what, harness.Patience)
 		}
 	}
 }
@@ -96,9 +97,9 @@ func (l *ledgers) until(what string, done func() bool) {
 // those of each in order, and every other one is a gap.
 func TestKilledProducersAmongMany(t *testing.T) {
 	p := newPlace(t, claimRing)
-	p.start()
-	c := p.dial()
-	r, err := c.Consumer(bounded(t), "md", client.ConsumerOptions{Policy: client.PolicyBlock})
+	p.Start()
+	c := p.Dial()
+	r, err := c.Consumer(harness.Bounded(t), "md", client.ConsumerOptions{Policy: client.PolicyBlock})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,13 +118,13 @@ func TestKilledProducersAmongMany(t *testing.T) {
 		stop := time.Now().Add(time.Duration(random.Int64N(int64(manyLifeMax))))
 		victim := random.IntN(len(living))
 		l.until("its first record", func() bool { return time.Now().After(stop) && l.of[living[victim].life].last > 0 })
-		living[victim].kill()
+		living[victim].Kill()
 		living = slices.Delete(living, victim, victim+1)
 	}
 	for _, n := range living {
-		n.kill()
+		n.Kill()
 	}
-	l.until("their slots are free", func() bool { return len(attachments(t, c, "md")) == 1 })
+	l.until("their slots are free", func() bool { return len(harness.Attachments(t, c, "md")) == 1 })
 	l.until("nothing is left", l.receive)
 
 	for _, n := range all {
@@ -131,9 +132,10 @@ func TestKilledProducersAmongMany(t *testing.T) {
 			t.Errorf("of life %d came %d records; %d were published, %d begun", n.life, l.of[n.life].last, published, began)
 		}
 	}
-	s, ring := r.Stats(), ringStats(t, c, "md")
-	t.Logf("%d producers killed, %d at a time; %d records, %d gaps", manyLives, manyAtOnce, l.total, s.GapRecords)
+	s, ring := r.Stats(), harness.RingStats(t, c, "md")
 	if s.Delivered != l.total || s.MissedRecords+s.ChecksumErrors != 0 || s.Delivered+s.GapRecords != ring.Sequence || s.GapRecords > manyLives {
 		t.Errorf("the reader tells %+v, the ring %+v; %d records came", s, ring, l.total)
 	}
+	fmt.Printf("counts: many: %d producers killed, %d at a time: %d records in order, %d gaps: %v; seed %d\n",
+		manyLives, manyAtOnce, l.total, s.GapRecords, !t.Failed(), seed)
 }

@@ -4,71 +4,43 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
-
 	"brokerd/client"
+	"brokerd/tests/internal/harness"
 )
-
-// scrape reads /metrics as Prometheus does: series, labels in order, to value.
-func scrape(t *testing.T, d *daemon) map[string]float64 {
-	t.Helper()
-	code, body := d.get("/metrics")
-	if code != 200 {
-		t.Fatalf("/metrics: %d %s", code, body)
-	}
-	parser := expfmt.NewTextParser(model.LegacyValidation)
-	families, err := parser.TextToMetricFamilies(strings.NewReader(body))
-	if err != nil {
-		t.Fatalf("/metrics does not parse: %v", err)
-	}
-	values := map[string]float64{}
-	for name, f := range families {
-		for _, m := range f.Metric {
-			var labels []string
-			for _, l := range m.Label {
-				labels = append(labels, l.GetName()+"="+l.GetValue())
-			}
-			values[name+"{"+strings.Join(labels, ",")+"}"] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
-		}
-	}
-	return values
-}
 
 // TestMetricsTellWhatHappened makes a ring have a bit of everything.
 func TestMetricsTellWhatHappened(t *testing.T) {
 	p := newPlace(t, "[{name: md, capacity: 64KiB, demote_after: 20ms}]")
-	d := p.start()
-	c := p.dial()
+	d := p.Start()
+	c := p.Dial()
 	reader := func(name string, policy client.Policy) *client.Consumer {
-		r, err := c.Consumer(bounded(t), "md", client.ConsumerOptions{Name: name, Policy: policy})
+		r, err := c.Consumer(harness.Bounded(t), "md", client.ConsumerOptions{Name: name, Policy: policy})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return r
 	}
 	skip, slow := reader("skip", client.PolicySkip), reader("slow", client.PolicyDemote)
-	p.publish("md", numberedLines(3000)) // far more than the ring holds: slow is demoted
+	p.Publish("md", numberedLines(3000)) // far more than the ring holds: slow is demoted
 	lagging := reader("lagging", client.PolicyBlock)
-	p.publish("md", numberedLines(100))
-	dropper := p.feed(numberedLines(3000), "attach", "md", "--as", "producer", "--on-full", "drop", "-o", "json")
-	dropper.expect(0)
+	p.Publish("md", numberedLines(100))
+	dropper := p.Feed(numberedLines(3000), "attach", "md", "--as", "producer", "--on-full", "drop", "-o", "json")
+	dropper.Expect(0)
 	dropped := summaryOf(dropper).Dropped
 	for _, r := range []*client.Consumer{skip, slow} {
 		drain(t, r)
 	}
 	var now client.Stats
-	p.object(&now, "stats", "md")
+	p.Object(&now, "stats", "md")
 	ring := now.Rings[0]
 	records := 3100 + 3000 - dropped
 	if ring.Sequence != records || dropped == 0 || skip.Stats().Delivered+skip.Stats().MissedRecords != records {
 		t.Fatalf("the ring tells %+v, the skip reader %+v; want %d records", ring, skip.Stats(), records)
 	}
-	values := scrape(t, d)
+	values := d.Scrape()
 	label := func(r *client.Consumer, name string) string {
 		var slot, generation int
 		if _, err := fmt.Sscanf(r.ID(), "md/c%d.%d", &slot, &generation); err != nil {
@@ -77,7 +49,7 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 		return fmt.Sprintf("{name=%s,ring=md,role=consumer,slot=%d}", name, slot)
 	}
 	want := map[string]float64{
-		"brokerd_build_info{version=" + testVersion + "}": 1,
+		"brokerd_build_info{version=" + harness.Version + "}": 1,
 		"brokerd_ready{}":                                          1,
 		"brokerd_rings{}":                                          1,
 		"brokerd_attachments{}":                                    3,
@@ -111,7 +83,7 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 		t.Errorf("held for %v s, stats say %v; at least demote_after, 20 ms, is expected", held, time.Duration(ring.HeldNS))
 	}
 	for _, path := range []string{"/healthz", "/readyz"} {
-		if code, body := d.get(path); code != 200 {
+		if code, body := d.Get(path); code != 200 {
 			t.Errorf("%s: %d %s", path, code, body)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"brokerd/client"
+	"brokerd/tests/internal/harness"
 )
 
 // Fields of the outputs with -o json: those of io.brokerd.Broker, and of the
@@ -54,8 +55,8 @@ func first(t *testing.T, what string, value any) any {
 // TestJSONOutputs reads the output of every verb as a script does.
 func TestJSONOutputs(t *testing.T) {
 	p := newPlace(t, "[]")
-	p.start()
-	object := func(args ...string) (out any) { p.object(&out, args...); return out }
+	p.Start()
+	object := func(args ...string) (out any) { p.Object(&out, args...); return out }
 	created := fields(t, "ring create", object("ring", "create", "md", "--capacity", "64KiB", "--allow-consume-users", "65534"), "ring")
 	ring := fields(t, "the ring", created["ring"], ringFields)
 	if ring["name"] != "md" || ring["capacity"] != float64(65536) || ring["policy"] != "demote" || ring["managed"] != false {
@@ -63,10 +64,10 @@ func TestJSONOutputs(t *testing.T) {
 	}
 	fields(t, "ring list", first(t, "rings", fields(t, "ring list", object("ring", "list"), "rings")["rings"]), ringFields)
 
-	reader := p.ctl("attach", "md", "--as", "consumer", "--name", "top", "--policy", "skip", "--wait-strategy", "park", "--until-end", "-o", "json")
-	waitAttached(t, p.dial(), "md", 1)
-	p.publish("md", "x\n")
-	eventually(t, "the record", func() bool { return reader.stdout.String() == "x\n" })
+	reader := p.Ctl("attach", "md", "--as", "consumer", "--name", "top", "--policy", "skip", "--wait-strategy", "park", "--until-end", "-o", "json")
+	harness.WaitAttached(t, p.Dial(), "md", 1)
+	p.Publish("md", "x\n")
+	harness.Eventually(t, "the record", func() bool { return reader.Stdout.String() == "x\n" })
 	show := fields(t, "ring show", object("ring", "show", "md"), "ring stats attachments")
 	fields(t, "ring show", show["ring"], ringFields)
 	if s := fields(t, "ring show", show["stats"], statsFields); s["sequence"] != float64(1) || s["consumers"] != float64(1) || s["state"] != "live" {
@@ -78,23 +79,23 @@ func TestJSONOutputs(t *testing.T) {
 	fields(t, "stats", first(t, "attachments", stats["attachments"]), attachmentFields)
 	a := fields(t, "attachments", first(t, "attachments", fields(t, "attachments", object("attachments"), "attachments")["attachments"]), attachmentFields)
 	for field, value := range map[string]any{"ring": "md", "role": "consumer", "name": "top", "policy": "skip", "wait_strategy": "park",
-		"state": "attached", "pid": float64(reader.pid()), "uid": float64(os.Getuid()), "sequence": float64(1), "demoted": false} {
+		"state": "attached", "pid": float64(reader.PID()), "uid": float64(os.Getuid()), "sequence": float64(1), "demoted": false} {
 		if a[field] != value {
 			t.Errorf("attachments: %s is %v, want %v", field, a[field], value)
 		}
 	}
-	if s := fields(t, "status", object("status"), statusFields); s["state"] != "ready" || s["version"] != testVersion || s["rings"] != float64(1) {
+	if s := fields(t, "status", object("status"), statusFields); s["state"] != "ready" || s["version"] != harness.Version || s["rings"] != float64(1) {
 		t.Errorf("status: %v", s)
 	}
-	if v := fields(t, "version", object("version"), "version go platform"); v["version"] != testVersion {
+	if v := fields(t, "version", object("version"), "version go platform"); v["version"] != harness.Version {
 		t.Errorf("version: %v", v)
 	}
 
-	p.publish("md", "", "--end")
-	reader.expect(0)
+	p.Publish("md", "", "--end")
+	reader.Expect(0)
 	var told any
-	if err := json.Unmarshal([]byte(reader.stderr.String()), &told); err != nil {
-		t.Fatalf("the summary %q: %v", reader.stderr, err)
+	if err := json.Unmarshal([]byte(reader.Stderr.String()), &told); err != nil {
+		t.Fatalf("the summary %q: %v", reader.Stderr, err)
 	}
 	fields(t, "latency", fields(t, "summary", told, summaryFields+" latency")["latency"], latencyFields)
 	fields(t, "ring rm", object("ring", "rm", "md"), "")
@@ -106,13 +107,13 @@ func TestJSONOutputs(t *testing.T) {
 // TestWatchJSON reads one object a line until it is interrupted.
 func TestWatchJSON(t *testing.T) {
 	p := newPlace(t, smallRing)
-	p.start()
-	watch := p.ctl("stats", "--watch", "-o", "json")
-	eventually(t, "two lines", func() bool { return strings.Count(watch.stdout.String(), "\n") >= 2 })
-	watch.signal(os.Interrupt)
-	watch.expect(0)
+	p.Start()
+	watch := p.Ctl("stats", "--watch", "-o", "json")
+	harness.Eventually(t, "two lines", func() bool { return strings.Count(watch.Stdout.String(), "\n") >= 2 })
+	watch.Signal(os.Interrupt)
+	watch.Expect(0)
 	before := int64(0)
-	for line := range strings.Lines(watch.stdout.String()) {
+	for line := range strings.Lines(watch.Stdout.String()) {
 		var s client.Stats
 		if err := json.Unmarshal([]byte(line), &s); err != nil || len(s.Rings) != 1 || s.TimeNS <= before {
 			t.Errorf("%q: %v", line, err)
@@ -124,7 +125,7 @@ func TestWatchJSON(t *testing.T) {
 // TestTables are for people: a heading, then aligned columns.
 func TestTables(t *testing.T) {
 	p := newPlace(t, smallRing)
-	p.start()
+	p.Start()
 	for _, c := range []struct {
 		args  []string
 		words []string
@@ -134,9 +135,9 @@ func TestTables(t *testing.T) {
 		{[]string{"stats"}, []string{"RING", "RECORDS", "md", "live"}},
 		{[]string{"attachments"}, []string{"ID", "NAME", "LAG"}},
 		{[]string{"status"}, []string{"state", "ready", "1 of 256"}},
-		{[]string{"version"}, []string{"brokerctl " + testVersion}},
+		{[]string{"version"}, []string{"brokerctl " + harness.Version}},
 	} {
-		if out := p.output(c.args...); !containsWords(out, c.words) {
+		if out := p.Output(c.args...); !containsWords(out, c.words) {
 			t.Errorf("%q lacks one of %q:\n%s", c.args, c.words, out)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"brokerd/client"
+	"brokerd/tests/internal/harness"
 )
 
 // numberBytes are at the front of each record of the role numbering: its life
@@ -100,9 +101,9 @@ const producerLives = 200
 // successor can attach soon.
 func TestKilledProducerIsSucceeded(t *testing.T) {
 	p := newPlace(t, "[{name: md, capacity: 64KiB}]")
-	p.start()
-	c := p.dial()
-	r, err := c.Consumer(bounded(t), "md", client.ConsumerOptions{Policy: client.PolicyBlock})
+	p.Start()
+	c := p.Dial()
+	r, err := c.Consumer(harness.Bounded(t), "md", client.ConsumerOptions{Policy: client.PolicyBlock})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,12 +113,12 @@ func TestKilledProducerIsSucceeded(t *testing.T) {
 	var took []time.Duration
 	var total uint64
 	for life := range uint64(producerLives) {
-		path := filepath.Join(p.root, fmt.Sprintf("note-%d", life))
+		path := filepath.Join(p.Root, fmt.Sprintf("note-%d", life))
 		if err := os.WriteFile(path, make([]byte, 16), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		producer := launch(t, p.role("numbering", path, strconv.FormatUint(life, 10)))
-		producer.waitSaid(sayAttached)
+		producer := harness.Launch(t, p.role("numbering", path, strconv.FormatUint(life, 10)))
+		producer.WaitSaid(sayAttached)
 		l := ledger{life: life}
 		stop := time.Now().Add(time.Duration(random.Int64N(int64(30 * time.Millisecond))))
 		for time.Now().Before(stop) || l.last == 0 {
@@ -126,7 +127,7 @@ func TestKilledProducerIsSucceeded(t *testing.T) {
 			}
 		}
 		killed := time.Now()
-		producer.signal(sigkill)
+		producer.Signal(sigkill)
 		// The attempt below is this process's, and ends its hold at once.
 		took = append(took, succeed(t, c, killed))
 		if err := drainCounted(r, &l); err != nil {
@@ -145,7 +146,7 @@ func TestKilledProducerIsSucceeded(t *testing.T) {
 	judgeFreed(t, "from a producer's kill to its successor", took)
 	s := r.Stats()
 	t.Logf("%d lives, %d records, %d gap records", producerLives, total, s.GapRecords)
-	if sequence := ringStats(t, c, "md").Sequence; s.Delivered != total || s.MissedRecords != 0 || s.Delivered+s.GapRecords != sequence {
+	if sequence := harness.RingStats(t, c, "md").Sequence; s.Delivered != total || s.MissedRecords != 0 || s.Delivered+s.GapRecords != sequence {
 		t.Errorf("the reader tells %+v; %d records were seen, the ring counts %d", s, total, sequence)
 	}
 }
@@ -158,7 +159,7 @@ const sigkill = unix.SIGKILL
 func succeed(t *testing.T, c *client.Client, killed time.Time) time.Duration {
 	t.Helper()
 	for {
-		p, err := c.Producer(bounded(t), "md", client.ProducerOptions{})
+		p, err := c.Producer(harness.Bounded(t), "md", client.ProducerOptions{})
 		if err == nil {
 			took := since(killed)
 			if err := p.Close(); err != nil {
@@ -166,14 +167,14 @@ func succeed(t *testing.T, c *client.Client, killed time.Time) time.Duration {
 			}
 			return took
 		}
-		if !errors.Is(err, client.ErrProducerPresent) || since(killed) > patience {
+		if !errors.Is(err, client.ErrProducerPresent) || since(killed) > harness.Patience {
 			t.Fatalf("succeed: %v", err)
 		}
 	}
 }
 
 func receiveCounted(r *client.Consumer, l *ledger) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
 	defer cancel()
 	record, err := r.Receive(ctx)
 	if err != nil {

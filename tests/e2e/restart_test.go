@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"brokerd/client"
+	"brokerd/tests/internal/harness"
 )
 
 const (
@@ -51,15 +52,15 @@ func identities(list []client.Attachment) []identity {
 func TestWholeFeedWhileTheDaemonDies(t *testing.T) {
 	data := feed(t)
 	p := newPlace(t, feedRing)
-	d := p.start()
-	c := p.dial()
+	d := p.Start()
+	c := p.Dial()
 	r := newRelay(t, p, c)
 	first := bytes.IndexByte(data, '\n') + 1
 	r.write(data[:first])
 	r.arrived(first)
 
 	begin := time.Now()
-	before := identities(waitAttached(t, c, "md", feedReaders+1))
+	before := identities(harness.WaitAttached(t, c, "md", feedReaders+1))
 	sent := first
 	piece := func() (part []byte) { // whole lines: half a line arrives nowhere
 		end := sent + len(data)/(2*restarts+1)
@@ -72,16 +73,16 @@ func TestWholeFeedWhileTheDaemonDies(t *testing.T) {
 		done := r.writeSlowly(piece())
 		half += (sent - half) / 2
 		r.arrived(half)
-		d.kill()
+		d.Kill()
 		<-done
 		r.arrived(sent) // with no daemon at all
 
 		done = r.writeSlowly(piece())
-		d = p.start()
+		d = p.Start()
 		ready := time.Now()
 		var now []identity
-		for !slices.Equal(now, before) && time.Since(ready) < patience {
-			now = identities(attachments(t, c, "md"))
+		for !slices.Equal(now, before) && time.Since(ready) < harness.Patience {
+			now = identities(harness.Attachments(t, c, "md"))
 		}
 		took := since(ready)
 		if !slices.Equal(now, before) {
@@ -99,7 +100,7 @@ func TestWholeFeedWhileTheDaemonDies(t *testing.T) {
 	r.finish(data)
 	t.Logf("%d restarts in %v", restarts, since(begin))
 	var status client.Status
-	p.object(&status, "status")
+	p.Object(&status, "status")
 	if status.RingsAdopted != 1 || status.Repairs != 0 || len(status.Problems)+len(status.Quarantined) != 0 {
 		t.Errorf("status of the last daemon: %+v", status)
 	}
@@ -128,10 +129,10 @@ func (r *relay) writeSlowly(data []byte) <-chan struct{} {
 func checkPositions(t *testing.T, c *client.Client) {
 	t.Helper()
 	var different string
-	eventually(t, "all positions are the end of the ring", func() bool {
-		end := ringStats(t, c, "md")
+	harness.Eventually(t, "all positions are the end of the ring", func() bool {
+		end := harness.RingStats(t, c, "md")
 		different = ""
-		for _, a := range attachments(t, c, "md") {
+		for _, a := range harness.Attachments(t, c, "md") {
 			if a.Position != end.Position || a.Sequence != end.Sequence || a.LagBytes != 0 || a.MissedRecords != 0 {
 				different = fmt.Sprintf("%+v at %+v", a, end)
 			}

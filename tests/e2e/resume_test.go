@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"brokerd/tests/internal/harness"
 )
 
 // resumeRing is far smaller than what moves through it, so a cursor that is kept
@@ -19,22 +21,22 @@ const (
 // 1001st, and meanwhile the producer is held.
 func TestResume(t *testing.T) {
 	p := newPlace(t, resumeRing)
-	p.start()
+	p.Start()
 	s := newCutStream(p, 5000)
 	first := s.read("--count", "1000")
 	s.feed()
-	first.expect(0)
+	first.Expect(0)
 	ended := time.Now()
-	wantWords(t, "the first reader", first.stderr.String(), "no cursor of risk to resume; it begins at the oldest record, position 0")
+	wantWords(t, "the first reader", first.Stderr.String(), "no cursor of risk to resume; it begins at the oldest record, position 0")
 	if sum := fullSummaryOf(first); sum.Records != 1000 || sum.Resumed || sum.Start != 0 {
 		t.Errorf("the first reader tells %+v", sum)
 	}
 	s.count(first, false)
 	a := s.parked()
-	if left := time.Unix(0, a.ResumeUntilNS).Sub(ended); left > resumeFor || left < resumeFor-patience || a.ID != "md/c0.1" || a.Sequence != 1000 {
+	if left := time.Unix(0, a.ResumeUntilNS).Sub(ended); left > resumeFor || left < resumeFor-harness.Patience || a.ID != "md/c0.1" || a.Sequence != 1000 {
 		t.Errorf("the cursor, kept for %v: %+v; want md/c0.1 at record 1000, for %v", left, a, resumeFor)
 	}
-	wantWords(t, "brokerctl attachments", p.output("attachments", "md"), "md/c0.1", "risk", "resumable", "kept until")
+	wantWords(t, "brokerctl attachments", p.Output("attachments", "md"), "md/c0.1", "risk", "resumable", "kept until")
 	s.wantHeld()
 	last := s.finish(false)
 	if sum := fullSummaryOf(last); sum.Records != 4000 || sum.Start != a.Position {
@@ -56,7 +58,7 @@ const (
 // Nothing is lost; at most the last record that each had printed comes again.
 func TestResumeAfterKills(t *testing.T) {
 	p := newPlace(t, resumeRing)
-	p.start()
+	p.Start()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -65,63 +67,63 @@ func TestResumeAfterKills(t *testing.T) {
 	for n := range resumeKills {
 		r := s.read()
 		if n == 0 {
-			eventually(t, "the first reader is attached", func() bool { return strings.Contains(r.stderr.String(), "begins at the oldest") })
 			s.feed()
 		}
 		if n%3 != 1 { // the others are killed while they start
-			eventually(t, "a record", func() bool { return r.stdout.String() != "" })
+			harness.Eventually(t, "a record", func() bool { return r.Stdout.String() != "" })
 		}
 		time.Sleep(time.Duration(random.Int64N(int64(killWithin))))
-		r.kill()
+		r.Kill()
 		s.count(r, true)
-		if r.stdout.String() != "" {
+		if r.Stdout.String() != "" {
 			printed++
 		}
 	}
-	if s.have == 0 || s.have == len(s.lines) || !s.producer.running() {
+	if s.have == 0 || s.have == len(s.lines) || !s.producer.Running() {
 		t.Fatalf("the kills did not meet the stream: %d of %d bytes were printed", s.have, len(s.lines))
 	}
 	s.wantHeld()
 	s.finish(true)
-	t.Logf("%d readers killed, %d of them after their first record; %d records of %d came twice", resumeKills, printed, s.twice, len(s.lines)/100)
+	fmt.Printf("counts: resume: %d readers killed, %d of them after their first record: none of %d records lost, %d came twice; seed %d\n",
+		resumeKills, printed, len(s.lines)/100, s.twice, seed)
 }
 
 // TestResumeAcrossDaemons ends readers and daemons in every order. A daemon that
 // dies gives a cursor that was kept before no more time.
 func TestResumeAcrossDaemons(t *testing.T) {
-	for name, die := range map[string]func(s *cutStream, d *daemon, r *process) (until int64){
-		"the daemon dies while the cursor is kept": func(s *cutStream, d *daemon, r *process) int64 {
-			r.kill()
+	for name, die := range map[string]func(s *cutStream, d *harness.Daemon, r *harness.Process) (until int64){
+		"the daemon dies while the cursor is kept": func(s *cutStream, d *harness.Daemon, r *harness.Process) int64 {
+			r.Kill()
 			until := s.parked().ResumeUntilNS
-			d.kill()
+			d.Kill()
 			return until
 		},
-		"the reader dies while no daemon runs": func(_ *cutStream, d *daemon, r *process) int64 {
-			d.kill()
-			r.kill()
+		"the reader dies while no daemon runs": func(_ *cutStream, d *harness.Daemon, r *harness.Process) int64 {
+			d.Kill()
+			r.Kill()
 			return 0
 		},
-		"the daemon dies right after the reader": func(_ *cutStream, d *daemon, r *process) int64 {
-			r.signal(sigkill)
-			d.kill()
-			<-r.ended
+		"the daemon dies right after the reader": func(_ *cutStream, d *harness.Daemon, r *harness.Process) int64 {
+			r.Signal(sigkill)
+			d.Kill()
+			<-r.Ended
 			return 0
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t, resumeRing)
-			d := p.start()
+			d := p.Start()
 			s := newCutStream(p, 20_000)
 			r := s.read()
 			s.feed()
-			eventually(t, "some records", func() bool { return len(r.stdout.String()) > 50_000 })
+			harness.Eventually(t, "some records", func() bool { return len(r.Stdout.String()) > 50_000 })
 			until := die(s, d, r)
 			s.count(r, true)
 			s.wantStuck()
-			p.start()
+			p.Start()
 			a := s.parked()
 			s.wantHeld()
-			if left := time.Until(time.Unix(0, a.ResumeUntilNS)); left > resumeFor || left < resumeFor-patience {
+			if left := time.Until(time.Unix(0, a.ResumeUntilNS)); left > resumeFor || left < resumeFor-harness.Patience {
 				t.Errorf("the cursor is kept for %v more, of %v", left, resumeFor)
 			}
 			if until != 0 && a.ResumeUntilNS != until {
@@ -145,17 +147,17 @@ const (
 // who comes then begins at the oldest record, and says so.
 func TestCursorExpires(t *testing.T) {
 	p := newPlace(t, fmt.Sprintf("[{name: md, capacity: 64KiB, resume_for: %v}]", shortResume))
-	p.start()
+	p.Start()
 	s := newCutStream(p, 5000)
 	first := s.read("--count", "10")
 	s.feed()
-	first.expect(0)
+	first.Expect(0)
 	a := s.parked()
 	until := time.Unix(0, a.ResumeUntilNS)
 	s.wantHeld()
-	held := ringStats(t, s.c, "md")
+	held := harness.RingStats(t, s.c, "md")
 	for looks := 0; ; looks++ {
-		now := ringStats(t, s.c, "md")
+		now := harness.RingStats(t, s.c, "md")
 		if !time.Now().Before(until) { // now may be of later
 			if looks == 0 {
 				t.Fatal("this machine is too busy: nobody looked at the producer within resume_for")
@@ -167,21 +169,21 @@ func TestCursorExpires(t *testing.T) {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	eventually(t, "the producer goes on", func() bool { return ringStats(t, s.c, "md").Sequence > held.Sequence })
+	harness.Eventually(t, "the producer goes on", func() bool { return harness.RingStats(t, s.c, "md").Sequence > held.Sequence })
 	late := time.Since(until)
 	t.Logf("held at record %d; freed %v after the deadline", held.Sequence, late.Round(time.Millisecond))
 	if late > expiryMax {
 		t.Errorf("the producer was freed %v after the deadline, want at most %v", late, expiryMax)
 	}
-	s.producer.expect(0)
-	if list := attachments(t, s.c, "md"); len(list) != 0 {
+	s.producer.Expect(0)
+	if list := harness.Attachments(t, s.c, "md"); len(list) != 0 {
 		t.Errorf("attached: %+v, want nobody", list)
 	}
 	next := s.read("--until-end")
-	next.expect(0)
-	sum, out := fullSummaryOf(next), next.stdout.String()
+	next.Expect(0)
+	sum, out := fullSummaryOf(next), next.Stdout.String()
 	if sum.Resumed || sum.Start == 0 || sum.Missed != 0 || out == "" || !strings.HasSuffix(s.lines, out) {
 		t.Errorf("the next reader tells %+v and printed %d bytes, want the newest lines from the oldest in the ring on", sum, len(out))
 	}
-	wantWords(t, "the next reader", next.stderr.String(), "no cursor of risk to resume; it begins at the oldest record", fmt.Sprint(sum.Start))
+	wantWords(t, "the next reader", next.Stderr.String(), "no cursor of risk to resume; it begins at the oldest record", fmt.Sprint(sum.Start))
 }

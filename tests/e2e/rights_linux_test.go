@@ -17,6 +17,7 @@ import (
 	"brokerd/client"
 	"brokerd/internal/unixconn"
 	"brokerd/internal/wire"
+	"brokerd/tests/internal/harness"
 )
 
 // Users of these tests. Nobody on this host has the stranger's number.
@@ -28,9 +29,9 @@ const (
 // TestAnotherUserIsRefusedByTheRule asks with brokerctl as somebody whom no
 // rule names.
 func TestAnotherUserIsRefusedByTheRule(t *testing.T) {
-	needRoot(t, "to run brokerctl as another user")
+	harness.NeedRoot(t, "to run brokerctl as another user")
 	p := newPlace(t, "[{name: md, capacity: 64KiB, allow: {consume: {users: [65534]}}}]")
-	p.start()
+	p.Start()
 	for _, c := range []struct {
 		uid   uint32
 		args  []string
@@ -43,9 +44,9 @@ func TestAnotherUserIsRefusedByTheRule(t *testing.T) {
 		{guestUID, []string{"ring", "create", "mine"}, []string{"control.admin_group", "uid 65534"}},
 		{guestUID, []string{"ring", "rm", "md", "--force"}, []string{"control.admin_group", "uid 65534"}},
 	} {
-		refused := launch(t, asUser(p.command(c.args...), c.uid, c.uid))
-		refused.expect(4)
-		said := refused.stderr.String()
+		refused := harness.Launch(t, harness.AsUser(p.Command(c.args...), c.uid, c.uid))
+		refused.Expect(4)
+		said := refused.Stderr.String()
 		for _, word := range c.words {
 			if !strings.Contains(said, word) {
 				t.Errorf("uid %d, %q: %q does not name %q", c.uid, c.args, said, word)
@@ -55,21 +56,21 @@ func TestAnotherUserIsRefusedByTheRule(t *testing.T) {
 			t.Errorf("uid %d, %q: %d lines on stderr, want 1:\n%s", c.uid, c.args, n, said)
 		}
 	}
-	if list := attachments(t, p.dial(), ""); len(list) != 0 {
+	if list := harness.Attachments(t, p.Dial(), ""); len(list) != 0 {
 		t.Errorf("somebody got in: %+v", list)
 	}
 }
 
 // TestPermittedUserReads lets a user read whom a rule names.
 func TestPermittedUserReads(t *testing.T) {
-	needRoot(t, "to run brokerctl as another user")
+	harness.NeedRoot(t, "to run brokerctl as another user")
 	p := newPlace(t, "[{name: md, capacity: 64KiB, allow: {consume: {users: [65534]}, gate: {users: [65534]}}}]")
-	p.start()
-	p.publish("md", "one\ntwo\n", "--end")
+	p.Start()
+	p.Publish("md", "one\ntwo\n", "--end")
 	for _, policy := range []string{"block", "demote", "skip"} {
-		reader := launch(t, asUser(p.command("attach", "md", "--as", "consumer", "--from", "oldest", "--policy", policy, "--until-end"), guestUID, guestUID))
-		reader.expect(0)
-		if got := reader.stdout.String(); got != "one\ntwo\n" {
+		reader := harness.Launch(t, harness.AsUser(p.Command("attach", "md", "--as", "consumer", "--from", "oldest", "--policy", policy, "--until-end"), guestUID, guestUID))
+		reader.Expect(0)
+		if got := reader.Stdout.String(); got != "one\ntwo\n" {
 			t.Errorf("policy %s: it read %q", policy, got)
 		}
 	}
@@ -78,26 +79,26 @@ func TestPermittedUserReads(t *testing.T) {
 // TestReaderCannotWrite attaches as another user, who then tries everything to
 // write to the ring and to get at the page of another reader.
 func TestReaderCannotWrite(t *testing.T) {
-	needRoot(t, "to attach as another user")
+	harness.NeedRoot(t, "to attach as another user")
 	p := newPlace(t, "[{name: md, capacity: 64KiB, allow: {consume: {users: [65534]}}}]")
-	p.start()
+	p.Start()
 	// The one whose page and feed are to be safe: a reader and producer of root.
-	other := launch(t, p.role("guest", "md"))
-	other.waitSaid(sayAttached)
-	producer, err := p.dial().Producer(bounded(t), "md", client.ProducerOptions{})
+	other := harness.Launch(t, p.role("guest", "md"))
+	other.WaitSaid(sayAttached)
+	producer, err := p.Dial().Producer(harness.Bounded(t), "md", client.ProducerOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := producer.Send(bounded(t), []byte("untouched")); err != nil {
+	if err := producer.Send(harness.Bounded(t), []byte("untouched")); err != nil {
 		t.Fatal(err)
 	}
-	stranger := launch(t, asUser(p.role("stranger", "md", p.dir, strconv.Itoa(other.pid()), strconv.Itoa(os.Getpid())), guestUID, guestUID))
-	stranger.expect(0)
-	t.Logf("tried: %s", strings.Join(strings.Fields(stranger.stdout.String()), " "))
-	if err := producer.Send(bounded(t), []byte("still")); err != nil {
+	stranger := harness.Launch(t, harness.AsUser(p.role("stranger", "md", p.Dir, strconv.Itoa(other.PID()), strconv.Itoa(os.Getpid())), guestUID, guestUID))
+	stranger.Expect(0)
+	t.Logf("tried: %s", strings.Join(strings.Fields(stranger.Stdout.String()), " "))
+	if err := producer.Send(harness.Bounded(t), []byte("still")); err != nil {
 		t.Errorf("afterwards: %v", err)
 	}
-	other.waitSaid("untouched\nstill\n")
+	other.WaitSaid("untouched\nstill\n")
 }
 
 // guest attaches to a ring and prints what it reads until it is killed.
@@ -174,7 +175,7 @@ func stranger(args []string) error {
 // itself.
 func attachRaw(socket, ring string) (wire.AttachOut, []*os.File, *unixconn.Conn, error) {
 	var out wire.AttachOut
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
 	defer cancel()
 	conn, err := unixconn.Dial(ctx, socket)
 	if err != nil {
@@ -189,7 +190,7 @@ func attachRaw(socket, ring string) (wire.AttachOut, []*os.File, *unixconn.Conn,
 		err = conn.WriteMessage(call, nil)
 	}
 	if err == nil {
-		err = conn.SetReadDeadline(time.Now().Add(patience))
+		err = conn.SetReadDeadline(time.Now().Add(harness.Patience))
 	}
 	if err != nil {
 		return out, nil, nil, err

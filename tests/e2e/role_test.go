@@ -8,10 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
-	"strings"
 	"testing"
 
 	"brokerd/client"
+	"brokerd/tests/internal/harness"
 )
 
 // roleVariable makes this binary play a role instead of running tests.
@@ -45,30 +45,17 @@ func playRole(name string, args []string) int {
 
 // role prepares this binary for a role.
 func (p place) role(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(binaries.self, append([]string{p.socket}, args...)...)
-	cmd.Env = append(os.Environ(), roleVariable+"="+name)
-	return cmd
+	return p.Role(roleVariable, name, args...)
 }
 
 // sayAttached is what a role prints once its reader holds the ring: its gate is
 // there, which a little before, when it is listed, it is not.
 const sayAttached = "attached"
 
-// waitSaid waits until a role has printed that.
-func (p *process) waitSaid(text string) {
-	p.t.Helper()
-	eventually(p.t, fmt.Sprintf("%q of %q", text, p.cmd.Args), func() bool {
-		if !p.running() {
-			p.t.Fatalf("%q ended early: %v\n%s", p.cmd.Args, p.err, p.stderr)
-		}
-		return strings.Contains(p.stdout.String(), text)
-	})
-}
-
 // roleDial connects in a role.
 func roleDial(socket string) (context.Context, context.CancelFunc, *client.Client, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
-	c, err := client.Dial(ctx, client.Options{Socket: socket, WaitFor: patience})
+	ctx, cancel := context.WithTimeout(context.Background(), 3*harness.Patience)
+	c, err := client.Dial(ctx, client.Options{Socket: socket, WaitFor: harness.Patience})
 	return ctx, cancel, c, err
 }
 
@@ -136,6 +123,6 @@ func spinningConsumer(args []string) error {
 
 // TestUnknownRoleFails keeps a misspelt role from passing as a good one.
 func TestUnknownRoleFails(t *testing.T) {
-	p := place{t: t, socket: "/nonexistent"}
-	launch(t, p.role("nobody")).expect(1)
+	p := place{harness.Place{T: t, Binaries: binaries, Socket: "/nonexistent"}}
+	harness.Launch(t, p.role("nobody")).Expect(1)
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"brokerd/client"
+	"brokerd/tests/internal/harness"
 )
 
 const severalRings = "[{name: a, capacity: 64KiB}, {name: b.log, capacity: 64KiB}, {name: c, capacity: 64KiB}]"
@@ -43,35 +44,35 @@ func TestSeveralRings(t *testing.T) {
 	for _, wait := range []string{"park", "auto", "yield", "spin"} {
 		t.Run(wait, func(t *testing.T) {
 			p := newPlace(t, severalRings)
-			p.start()
-			c := p.dial()
+			p.Start()
+			c := p.Dial()
 			rings := []string{"a", "b.log", "c"}
-			reader := p.ctl("attach", "a", "b.log", "c", "--as", "consumer", "--policy", "block", "--from", "oldest", "--until-end",
+			reader := p.Ctl("attach", "a", "b.log", "c", "--as", "consumer", "--policy", "block", "--from", "oldest", "--until-end",
 				"--wait-strategy", wait, "-o", "json")
 			want := map[string]string{}
-			var producers []*process
+			var producers []*harness.Process
 			for i, ring := range rings {
-				waitAttached(t, c, ring, 1)
-				p.publish(ring, ring+" first\n")
-				eventually(t, "the first record of "+ring, func() bool { return strings.Contains(reader.stdout.String(), ring+"\t"+ring+" first\n") })
+				harness.WaitAttached(t, c, ring, 1)
+				p.Publish(ring, ring+" first\n")
+				harness.Eventually(t, "the first record of "+ring, func() bool { return strings.Contains(reader.Stdout.String(), ring+"\t"+ring+" first\n") })
 				want[ring] = severalLines(ring, 2000+500*i)
 			}
 			for _, ring := range rings {
-				producers = append(producers, p.feed(want[ring], "attach", ring, "--as", "producer", "--end"))
+				producers = append(producers, p.Feed(want[ring], "attach", ring, "--as", "producer", "--end"))
 				want[ring] = ring + " first\n" + want[ring]
 			}
 			for _, producer := range producers {
-				producer.expect(0)
+				producer.Expect(0)
 			}
-			reader.expect(0)
-			if got := byRing(t, reader.stdout.String()); !maps.Equal(got, want) {
+			reader.Expect(0)
+			if got := byRing(t, reader.Stdout.String()); !maps.Equal(got, want) {
 				for ring := range got {
 					t.Errorf("ring %s: %d bytes, want %d, or they differ", ring, len(got[ring]), len(want[ring]))
 				}
 			}
 			sums := summariesOf(reader)
 			if len(sums) != 3 {
-				t.Fatalf("%d summaries, want 3:\n%s", len(sums), reader.stderr)
+				t.Fatalf("%d summaries, want 3:\n%s", len(sums), reader.Stderr)
 			}
 			for i, s := range sums {
 				if s.Ring != rings[i] || s.Records != uint64(2001+500*i) || s.Missed != 0 {
@@ -85,25 +86,25 @@ func TestSeveralRings(t *testing.T) {
 // TestSeveralRingsFramed tells the ring by a frame of its own.
 func TestSeveralRingsFramed(t *testing.T) {
 	p := newPlace(t, severalRings)
-	p.start()
-	p.publish("a", "one\ntwo\n", "--end")
-	p.publish("c", "\n", "--end")
+	p.Start()
+	p.Publish("a", "one\ntwo\n", "--end")
+	p.Publish("c", "\n", "--end")
 	for args, want := range map[string][]string{
 		"--until-end": {u32be("a", "one", "a", "two", "c", ""), u32be("c", "", "a", "one", "a", "two")},
 		"--count=3":   {u32be("a", "one", "a", "two", "c", ""), u32be("c", "", "a", "one", "a", "two")},
 		"--count=1":   {u32be("a", "one"), u32be("c", "")},
 	} {
-		if got := p.output("attach", "a", "c", "--as", "consumer", "--from", "oldest", "--framing", "u32be", args); !slices.Contains(want, got) {
+		if got := p.Output("attach", "a", "c", "--as", "consumer", "--from", "oldest", "--framing", "u32be", args); !slices.Contains(want, got) {
 			t.Errorf("%s: %q, want one of %q", args, got, want)
 		}
 	}
 	for _, args := range [][]string{{"a", "a", "--as", "consumer"}, {"a", "c", "--as", "producer"}} {
-		p.ctl(append([]string{"attach"}, args...)...).expect(2)
+		p.Ctl(append([]string{"attach"}, args...)...).Expect(2)
 	}
-	none := p.ctl("attach", "a", "nosuch", "--as", "consumer")
-	none.expect(4)
-	wantWords(t, "one ring too many", none.stderr.String(), "brokerctl: ", "nosuch")
-	if list := attachments(t, p.dial(), ""); len(list) != 0 {
+	none := p.Ctl("attach", "a", "nosuch", "--as", "consumer")
+	none.Expect(4)
+	wantWords(t, "one ring too many", none.Stderr.String(), "brokerctl: ", "nosuch")
+	if list := harness.Attachments(t, p.Dial(), ""); len(list) != 0 {
 		t.Errorf("it stays attached to the others: %+v", list)
 	}
 }
@@ -112,28 +113,28 @@ func TestSeveralRingsFramed(t *testing.T) {
 // has written all that came before, of every ring.
 func TestOneOfSeveralRingsIsRemoved(t *testing.T) {
 	p := newPlace(t, severalRings)
-	p.start()
-	c := p.dial()
-	reader := p.ctl("attach", "a", "b.log", "c", "--as", "consumer", "--from", "oldest", "-o", "json")
+	p.Start()
+	c := p.Dial()
+	reader := p.Ctl("attach", "a", "b.log", "c", "--as", "consumer", "--from", "oldest", "-o", "json")
 	want := map[string]string{}
 	for _, ring := range []string{"a", "b.log", "c"} {
-		waitAttached(t, c, ring, 1)
+		harness.WaitAttached(t, c, ring, 1)
 		want[ring] = severalLines(ring, 10)
-		p.publish(ring, want[ring])
+		p.Publish(ring, want[ring])
 	}
-	eventually(t, "all records", func() bool { return strings.Count(reader.stdout.String(), "\n") == 30 })
+	harness.Eventually(t, "all records", func() bool { return strings.Count(reader.Stdout.String(), "\n") == 30 })
 	was := p.epoch("b.log")
-	p.output("ring", "rm", "b.log", "--force")
-	reader.expect(1)
-	wantWords(t, "the reader", reader.stderr.String(), "brokerctl: ", "ring was removed", fmt.Sprintf("b.log of epoch %d", was))
-	if got := byRing(t, reader.stdout.String()); !maps.Equal(got, want) {
+	p.Output("ring", "rm", "b.log", "--force")
+	reader.Expect(1)
+	wantWords(t, "the reader", reader.Stderr.String(), "brokerctl: ", "ring was removed", fmt.Sprintf("b.log of epoch %d", was))
+	if got := byRing(t, reader.Stdout.String()); !maps.Equal(got, want) {
 		t.Errorf("it printed %q, want %q", got, want)
 	}
 	sums := summariesOf(reader)
 	if len(sums) != 3 || slices.ContainsFunc(sums, func(s fullSummary) bool { return s.Records != 10 || s.Missed != 0 }) {
 		t.Errorf("summaries %+v, want 10 records of each ring", sums)
 	}
-	if list := attachments(t, c, ""); len(list) != 0 {
+	if list := harness.Attachments(t, c, ""); len(list) != 0 {
 		t.Errorf("it stays attached: %+v", list)
 	}
 }
@@ -148,12 +149,12 @@ func TestPollerOutlivesARing(t *testing.T) {
 
 func pollerOutlives(t *testing.T, wait client.WaitStrategy) {
 	p := newPlace(t, severalRings)
-	p.start()
-	c := p.dial()
+	p.Start()
+	c := p.Dial()
 	poller := client.NewPoller(client.PollerOptions{WaitStrategy: wait})
 	names := map[*client.Consumer]string{}
 	for _, ring := range []string{"a", "b.log", "c"} {
-		r, err := c.Consumer(bounded(t), ring, client.ConsumerOptions{WaitStrategy: wait, Policy: client.PolicyBlock})
+		r, err := c.Consumer(harness.Bounded(t), ring, client.ConsumerOptions{WaitStrategy: wait, Policy: client.PolicyBlock})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -166,7 +167,7 @@ func pollerOutlives(t *testing.T, wait client.WaitStrategy) {
 	read := func(until func() bool) {
 		t.Helper()
 		for !until() {
-			r, err := poller.Wait(bounded(t))
+			r, err := poller.Wait(harness.Bounded(t))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -189,20 +190,20 @@ func pollerOutlives(t *testing.T, wait client.WaitStrategy) {
 	want := map[string]string{}
 	for ring := range maps.Values(names) {
 		want[ring] = severalLines(ring, 10)
-		p.publish(ring, want[ring])
+		p.Publish(ring, want[ring])
 	}
 	read(func() bool { return maps.Equal(got, want) })
-	p.output("ring", "rm", "b.log", "--force")
+	p.Output("ring", "rm", "b.log", "--force")
 	read(func() bool { return removed == 1 })
-	var producers []*process
+	var producers []*harness.Process
 	for _, ring := range []string{"a", "c"} {
 		more := severalLines(ring, 3000) // far more than the ring holds
 		want[ring] += more
-		producers = append(producers, p.feed(more, "attach", ring, "--as", "producer", "--end"))
+		producers = append(producers, p.Feed(more, "attach", ring, "--as", "producer", "--end"))
 	}
 	read(func() bool { return ends == 2 })
 	for _, producer := range producers {
-		producer.expect(0)
+		producer.Expect(0)
 	}
 	if !maps.Equal(got, want) || poller.Len() != 2 {
 		t.Errorf("%d, %d and %d bytes came, want %d, %d and %d, or they differ; %d rings are left",
@@ -213,17 +214,17 @@ func pollerOutlives(t *testing.T, wait client.WaitStrategy) {
 // TestSeveralRingsInterrupted ends well, with what was read.
 func TestSeveralRingsInterrupted(t *testing.T) {
 	p := newPlace(t, severalRings)
-	p.start()
-	reader := p.ctl("attach", "a", "c", "--as", "consumer", "--from", "oldest", "-o", "json")
-	cmd := p.command("attach", "c", "--as", "producer")
+	p.Start()
+	reader := p.Ctl("attach", "a", "c", "--as", "consumer", "--from", "oldest", "-o", "json")
+	cmd := p.Command("attach", "c", "--as", "producer")
 	input := pipeTo(t, cmd)
-	launch(t, cmd)
+	harness.Launch(t, cmd)
 	if _, err := io.WriteString(input, "one\n"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the record", func() bool { return reader.stdout.String() == "c\tone\n" })
-	reader.signal(os.Interrupt)
-	reader.expect(0)
+	harness.Eventually(t, "the record", func() bool { return reader.Stdout.String() == "c\tone\n" })
+	reader.Signal(os.Interrupt)
+	reader.Expect(0)
 	if sums := summariesOf(reader); len(sums) != 2 || sums[0].Records != 0 || sums[1].Records != 1 {
 		t.Errorf("summaries %+v", sums)
 	}

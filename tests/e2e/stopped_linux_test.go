@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"brokerd/client"
+	"brokerd/tests/internal/harness"
 )
 
 const (
@@ -49,13 +50,13 @@ func numberedLines(n int) string {
 // demote reader would be waited for, and then lets it go on.
 func TestStoppedReaderHoldsTheProducer(t *testing.T) {
 	p := newPlace(t, stoppedRing)
-	p.start()
-	c := p.dial()
+	p.Start()
+	c := p.Dial()
 	lines := numberedLines(5000)
-	reader := p.ctl("attach", "md", "--as", "consumer", "--policy", "block", "--from", "oldest", "--until-end", "-o", "json")
-	feeder := p.command("attach", "md", "--as", "producer", "--end")
+	reader := p.Ctl("attach", "md", "--as", "consumer", "--policy", "block", "--from", "oldest", "--until-end", "-o", "json")
+	feeder := p.Command("attach", "md", "--as", "producer", "--end")
 	input := pipeTo(t, feeder)
-	producer := launch(t, feeder)
+	producer := harness.Launch(t, feeder)
 	write := func(text string) {
 		go func() { // until the reader goes on, the pipe fills
 			_, _ = input.Write([]byte(text)) // what is missing is missed below
@@ -65,29 +66,29 @@ func TestStoppedReaderHoldsTheProducer(t *testing.T) {
 	if _, err := input.Write([]byte(lines[:100])); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the first line", func() bool { return reader.stdout.String() == lines[:100] })
-	reader.stop()
+	harness.Eventually(t, "the first line", func() bool { return reader.Stdout.String() == lines[:100] })
+	reader.Stop()
 	write(lines[100:])
 	var held client.RingStats
-	eventually(t, "it holds the producer for 500 ms", func() bool {
-		held = ringStats(t, c, "md")
+	harness.Eventually(t, "it holds the producer for 500 ms", func() bool {
+		held = harness.RingStats(t, c, "md")
 		return held.HeldNS > uint64(500*time.Millisecond)
 	})
-	if reader.stdout.String() != lines[:100] || !producer.running() {
-		t.Fatalf("the reader is not stopped, or the producer has ended: %s", producer.stderr)
+	if reader.Stdout.String() != lines[:100] || !producer.Running() {
+		t.Fatalf("the reader is not stopped, or the producer has ended: %s", producer.Stderr)
 	}
-	if later := ringStats(t, c, "md"); later.Sequence != held.Sequence {
+	if later := harness.RingStats(t, c, "md"); later.Sequence != held.Sequence {
 		t.Errorf("the producer moved from record %d to %d", held.Sequence, later.Sequence)
 	}
 	if held.Demotions != 0 || held.Sequence < 100 || held.OccupancyBytes > held.Capacity {
 		t.Errorf("while it is held: %+v", held)
 	}
 	t.Logf("held at record %d, %d of %d bytes full", held.Sequence, held.OccupancyBytes, held.Capacity)
-	reader.resume()
-	producer.expect(0)
-	reader.expect(0)
-	if reader.stdout.String() != lines {
-		t.Errorf("%d bytes came out, %d went in, or they differ", len(reader.stdout.String()), len(lines))
+	reader.Resume()
+	producer.Expect(0)
+	reader.Expect(0)
+	if reader.Stdout.String() != lines {
+		t.Errorf("%d bytes came out, %d went in, or they differ", len(reader.Stdout.String()), len(lines))
 	}
 	if s := summaryOf(reader); s.Records != 5000 || s.Missed != 0 {
 		t.Errorf("summary of the reader: %+v", s)
@@ -104,8 +105,8 @@ type heldProducer struct {
 
 func newHeldProducer(t *testing.T, p place) heldProducer {
 	t.Helper()
-	c := p.dial()
-	producer, err := c.Producer(bounded(t), "md", client.ProducerOptions{})
+	c := p.Dial()
+	producer, err := c.Producer(harness.Bounded(t), "md", client.ProducerOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,11 +114,11 @@ func newHeldProducer(t *testing.T, p place) heldProducer {
 }
 
 // hold starts a block reader, stops it, and fills the ring.
-func (h heldProducer) hold() *process {
+func (h heldProducer) hold() *harness.Process {
 	h.t.Helper()
-	reader := launch(h.t, h.place.role("guest", "md"))
-	reader.waitSaid(sayAttached)
-	reader.stop()
+	reader := harness.Launch(h.t, h.place.role("guest", "md"))
+	reader.WaitSaid(sayAttached)
+	reader.Stop()
 	err := error(nil)
 	for err == nil {
 		err = h.producer.TrySend(heldRecord())
@@ -132,24 +133,24 @@ func heldRecord() []byte { return make([]byte, 1000) }
 
 // freedBy has the producer wait, kills the reader, and returns how long after
 // that the producer's Send returned.
-func (h heldProducer) freedBy(reader *process) time.Duration {
+func (h heldProducer) freedBy(reader *harness.Process) time.Duration {
 	t := h.t
 	t.Helper()
 	var err error
 	sent := make(chan time.Time, 1)
-	before := ringStats(t, h.client, "md").HeldNS
+	before := harness.RingStats(t, h.client, "md").HeldNS
 	go func() {
-		err = h.producer.Send(bounded(t), heldRecord())
+		err = h.producer.Send(harness.Bounded(t), heldRecord())
 		sent <- time.Now()
 	}()
-	eventually(t, "the producer waits", func() bool {
+	harness.Eventually(t, "the producer waits", func() bool {
 		if len(sent) > 0 {
 			t.Fatalf("a stopped reader does not hold the producer: %v", err)
 		}
-		return ringStats(t, h.client, "md").HeldNS > before+uint64(10*time.Millisecond)
+		return harness.RingStats(t, h.client, "md").HeldNS > before+uint64(10*time.Millisecond)
 	})
 	killed := time.Now()
-	reader.signal(syscall.SIGKILL)
+	reader.Signal(syscall.SIGKILL)
 	took := (<-sent).Sub(killed).Round(10 * time.Microsecond)
 	if err != nil {
 		t.Fatal(err)
@@ -161,14 +162,14 @@ func (h heldProducer) freedBy(reader *process) time.Duration {
 // time until the producer's Send returns.
 func TestKilledReaderFreesTheProducer(t *testing.T) {
 	p := newPlace(t, stoppedRing)
-	p.start()
+	p.Start()
 	h := newHeldProducer(t, p)
 	var took []time.Duration
 	for range freedRounds {
 		took = append(took, h.freedBy(h.hold()))
 	}
 	judgeFreed(t, "from the reader's kill to the producer's next record", took)
-	eventually(t, "its slot is free", func() bool { return len(attachments(t, h.client, "md")) == 1 })
+	harness.Eventually(t, "its slot is free", func() bool { return len(harness.Attachments(t, h.client, "md")) == 1 })
 }
 
 // TestStoppedReaderOutlivesTheDaemon restarts the daemon while a reader is
@@ -176,41 +177,41 @@ func TestKilledReaderFreesTheProducer(t *testing.T) {
 // until it is killed. No connection tells the new daemon of its death.
 func TestStoppedReaderOutlivesTheDaemon(t *testing.T) {
 	p := newPlace(t, stoppedRing)
-	d := p.start()
+	d := p.Start()
 	h := newHeldProducer(t, p)
 	var took []time.Duration
 	for range freedRounds {
 		reader := h.hold()
-		d.kill()
-		d = p.start()
-		waitAttached(t, h.client, "md", 1) // the producer is back
-		list := attachments(t, h.client, "md")
-		if len(list) != 2 || list[0].PID != reader.pid() || list[0].State != client.StateDetached {
-			t.Fatalf("the stopped reader %d is not kept: %+v", reader.pid(), list)
+		d.Kill()
+		d = p.Start()
+		harness.WaitAttached(t, h.client, "md", 1) // the producer is back
+		list := harness.Attachments(t, h.client, "md")
+		if len(list) != 2 || list[0].PID != reader.PID() || list[0].State != client.StateDetached {
+			t.Fatalf("the stopped reader %d is not kept: %+v", reader.PID(), list)
 		}
 		took = append(took, h.freedBy(reader))
 	}
 	judgeFreed(t, "from the kept reader's kill to the producer's next record", took)
-	eventually(t, "its slot is free", func() bool { return len(attachments(t, h.client, "md")) == 1 })
+	harness.Eventually(t, "its slot is free", func() bool { return len(harness.Attachments(t, h.client, "md")) == 1 })
 }
 
 // TestReaderDiesWithoutADaemon kills a stopped reader while no daemon runs: it
 // holds the producer until there is one, and no longer.
 func TestReaderDiesWithoutADaemon(t *testing.T) {
 	p := newPlace(t, stoppedRing)
-	d := p.start()
+	d := p.Start()
 	h := newHeldProducer(t, p)
 	reader := h.hold()
-	d.kill()
-	reader.kill()
+	d.Kill()
+	reader.Kill()
 	if err := h.producer.TrySend(heldRecord()); err != client.ErrFull {
 		t.Fatalf("who freed the producer? %v", err)
 	}
-	p.start()
+	p.Start()
 	if err := h.producer.TrySend(heldRecord()); err != nil {
 		t.Errorf("a daemon is ready, and the dead reader still holds the producer: %v", err)
 	}
-	list := waitAttached(t, h.client, "md", 1)
+	list := harness.WaitAttached(t, h.client, "md", 1)
 	if len(list) != 1 || list[0].Role != client.RoleProducer {
 		t.Errorf("attached: %+v, want the producer alone", list)
 	}
@@ -220,20 +221,20 @@ func TestReaderDiesWithoutADaemon(t *testing.T) {
 // the whole input arrives at nobody, and all of it is published.
 func TestKilledStoppedReaderOfBrokerctl(t *testing.T) {
 	p := newPlace(t, stoppedRing)
-	p.start()
-	c := p.dial()
-	reader := p.ctl("attach", "md", "--as", "consumer", "--policy", "block", "--from", "oldest")
-	p.publish("md", "first\n")
-	eventually(t, "the first line", func() bool { return reader.stdout.String() == "first\n" })
-	reader.stop()
-	producer := p.feed(numberedLines(5000), "attach", "md", "--as", "producer", "-o", "json")
-	eventually(t, "the producer is held", func() bool { return ringStats(t, c, "md").HeldNS > uint64(50*time.Millisecond) })
-	reader.kill()
-	producer.expect(0)
+	p.Start()
+	c := p.Dial()
+	reader := p.Ctl("attach", "md", "--as", "consumer", "--policy", "block", "--from", "oldest")
+	p.Publish("md", "first\n")
+	harness.Eventually(t, "the first line", func() bool { return reader.Stdout.String() == "first\n" })
+	reader.Stop()
+	producer := p.Feed(numberedLines(5000), "attach", "md", "--as", "producer", "-o", "json")
+	harness.Eventually(t, "the producer is held", func() bool { return harness.RingStats(t, c, "md").HeldNS > uint64(50*time.Millisecond) })
+	reader.Kill()
+	producer.Expect(0)
 	if s := summaryOf(producer); s.Records != 5000 || s.Dropped != 0 || s.Unpublished != 0 {
 		t.Errorf("summary of the producer: %+v", s)
 	}
-	if s := ringStats(t, c, "md"); s.Sequence != 5001 {
+	if s := harness.RingStats(t, c, "md"); s.Sequence != 5001 {
 		t.Errorf("%d records in the ring, want 5001", s.Sequence)
 	}
 }

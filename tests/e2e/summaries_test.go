@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"brokerd/tests/internal/harness"
 )
 
 // fullSummary is all that brokerctl attach -o json tells when it ends.
@@ -17,16 +19,16 @@ type fullSummary struct {
 }
 
 // summariesOf reads the summaries, one a ring, in the order of stderr.
-func summariesOf(p *process) []fullSummary {
-	p.t.Helper()
+func summariesOf(p *harness.Process) []fullSummary {
+	p.T.Helper()
 	var all []fullSummary
-	for line := range strings.Lines(p.stderr.String()) {
+	for line := range strings.Lines(p.Stderr.String()) {
 		if !strings.HasPrefix(line, "{") {
 			continue
 		}
 		var s fullSummary
 		if err := json.Unmarshal([]byte(line), &s); err != nil {
-			p.t.Fatalf("summary %q: %v", line, err)
+			p.T.Fatalf("summary %q: %v", line, err)
 		}
 		all = append(all, s)
 	}
@@ -34,11 +36,11 @@ func summariesOf(p *process) []fullSummary {
 }
 
 // fullSummaryOf is that of the only ring.
-func fullSummaryOf(p *process) fullSummary {
-	p.t.Helper()
+func fullSummaryOf(p *harness.Process) fullSummary {
+	p.T.Helper()
 	all := summariesOf(p)
 	if len(all) != 1 {
-		p.t.Fatalf("%q: %d summaries on stderr, want 1:\n%s", p.cmd.Args, len(all), p.stderr)
+		p.T.Fatalf("%q: %d summaries on stderr, want 1:\n%s", p.Cmd.Args, len(all), p.Stderr)
 	}
 	return all[0]
 }

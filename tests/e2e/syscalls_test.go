@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"brokerd/tests/internal/harness"
 )
 
 const (
@@ -48,27 +50,27 @@ func TestRecordsCostNoSyscalls(t *testing.T) {
 func countCalls(t *testing.T, strace string, records int) int {
 	t.Helper()
 	p := newPlace(t, "[{name: md, capacity: 4MiB}]")
-	d := p.start()
+	d := p.Start()
 	begin := time.Now()
-	var counted [2]*process
+	var counted [2]*harness.Process
 	var files [2]string
 	for i, role := range []string{"spinning consumer", "spinning producer"} {
 		cmd := p.role(role, strconv.Itoa(records))
 		files[i] = filepath.Join(t.TempDir(), "calls")
 		cmd.Path = strace
 		cmd.Args = append([]string{"strace", "-f", "-c", "-o", files[i]}, cmd.Args...)
-		counted[i] = launch(t, cmd)
+		counted[i] = harness.Launch(t, cmd)
 		if i == 0 {
-			counted[i].waitSaid(sayAttached)
+			counted[i].WaitSaid(sayAttached)
 		}
 	}
 	calls := 0
 	for i := range counted {
-		counted[i].expect(0)
+		counted[i].Expect(0)
 		calls += totalCalls(t, files[i])
 	}
 	t.Logf("%d records: %v, %d calls", records, since(begin), calls)
-	d.kill()
+	d.Kill()
 	return calls
 }
 

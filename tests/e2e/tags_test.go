@@ -6,16 +6,17 @@ import (
 	"testing"
 
 	"brokerd/client"
+	"brokerd/tests/internal/harness"
 )
 
 // TestTags publishes with three tags, and none, and reads them apart.
 func TestTags(t *testing.T) {
 	p := newPlace(t, smallRing)
-	p.start()
+	p.Start()
 	for _, tag := range []string{"1", "2", "65535"} {
-		p.publish("md", fmt.Sprintf("a%s\nb%s\n", tag, tag), "--tag", tag)
+		p.Publish("md", fmt.Sprintf("a%s\nb%s\n", tag, tag), "--tag", tag)
 	}
-	p.publish("md", "a0\nb0\n", "--end")
+	p.Publish("md", "a0\nb0\n", "--end")
 	for tags, want := range map[string]string{
 		"":          "a1\nb1\na2\nb2\na65535\nb65535\na0\nb0\n",
 		"2":         "a2\nb2\n",
@@ -30,24 +31,24 @@ func TestTags(t *testing.T) {
 			if tags != "" {
 				args = append(args, "--tag", tags)
 			}
-			r := p.ctl(args...)
-			r.expect(0)
+			r := p.Ctl(args...)
+			r.Expect(0)
 			records := uint64(strings.Count(want, "\n"))
-			if s := fullSummaryOf(r); r.stdout.String() != want || s.Records != records || s.Filtered != 8-records || s.Missed != 0 {
-				t.Errorf("--tag %q, %s: printed %q, want %q; %+v", tags, policy, r.stdout, want, s)
+			if s := fullSummaryOf(r); r.Stdout.String() != want || s.Records != records || s.Filtered != 8-records || s.Missed != 0 {
+				t.Errorf("--tag %q, %s: printed %q, want %q; %+v", tags, policy, r.Stdout, want, s)
 			}
 		}
 	}
 	// Those that are left out do not count.
-	if got := p.output("attach", "md", "--as", "consumer", "--from", "oldest", "--tag", "2", "--tag", "0", "--count", "3"); got != "a2\nb2\na0\n" {
+	if got := p.Output("attach", "md", "--as", "consumer", "--from", "oldest", "--tag", "2", "--tag", "0", "--count", "3"); got != "a2\nb2\na0\n" {
 		t.Errorf("--count 3 of two tags: %q", got)
 	}
 	for _, args := range [][]string{
 		{"--as", "producer", "--tag", "1,2"}, {"--as", "producer", "--tag", "65536"}, {"--as", "consumer", "--tag", "-1"}, {"--as", "consumer", "--tag", "x"},
 	} {
-		r := p.ctl(append([]string{"attach", "md"}, args...)...)
-		r.expect(2)
-		wantWords(t, fmt.Sprint(args), r.stderr.String(), "brokerctl: ", "tag")
+		r := p.Ctl(append([]string{"attach", "md"}, args...)...)
+		r.Expect(2)
+		wantWords(t, fmt.Sprint(args), r.Stderr.String(), "brokerctl: ", "tag")
 	}
 }
 
@@ -56,17 +57,17 @@ func TestTags(t *testing.T) {
 func TestTagsOfTheAPI(t *testing.T) {
 	const records = 5000
 	p := newPlace(t, smallRing)
-	p.start()
-	c := p.dial()
+	p.Start()
+	c := p.Dial()
 	consumer := func(policy client.Policy, tags ...uint16) *client.Consumer {
-		r, err := c.Consumer(bounded(t), "md", client.ConsumerOptions{Policy: policy, Tags: tags})
+		r, err := c.Consumer(harness.Bounded(t), "md", client.ConsumerOptions{Policy: policy, Tags: tags})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return r
 	}
 	block, lapped := consumer(client.PolicyBlock, 3, 7), consumer(client.PolicySkip, 3)
-	producer, err := c.Producer(bounded(t), "md", client.ProducerOptions{Tag: 100})
+	producer, err := c.Producer(harness.Bounded(t), "md", client.ProducerOptions{Tag: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,13 +79,13 @@ func TestTagsOfTheAPI(t *testing.T) {
 		} else {
 			tag = 100
 		}
-		if err := producer.Send(bounded(t), []byte{byte(n), byte(n >> 8)}); err != nil {
+		if err := producer.Send(harness.Bounded(t), []byte{byte(n), byte(n >> 8)}); err != nil {
 			t.Fatal(err)
 		}
 		if tag != 3 && tag != 7 {
 			continue
 		}
-		record, err := block.Receive(bounded(t))
+		record, err := block.Receive(harness.Bounded(t))
 		if err != nil || record.Tag != tag || int(record.Payload[0])+int(record.Payload[1])<<8 != n || record.Sequence != uint64(n) {
 			t.Fatalf("record %d with tag %d came as %+v, %v", n, tag, record, err)
 		}
@@ -101,7 +102,7 @@ func TestTagsOfTheAPI(t *testing.T) {
 	}
 	t.Logf("block: %d of %d delivered; skip: %d delivered, %d filtered, %d missed", wanted, records, s.Delivered, s.Filtered, s.MissedRecords)
 	tags := make([]uint16, client.TagsMax+1)
-	if _, err := c.Consumer(bounded(t), "md", client.ConsumerOptions{Tags: tags}); err == nil || !strings.Contains(err.Error(), fmt.Sprint(client.TagsMax)) {
+	if _, err := c.Consumer(harness.Bounded(t), "md", client.ConsumerOptions{Tags: tags}); err == nil || !strings.Contains(err.Error(), fmt.Sprint(client.TagsMax)) {
 		t.Errorf("%d tags: %v", len(tags), err)
 	}
 	consumer(client.PolicyBlock, tags[1:]...)
