@@ -8,6 +8,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -153,11 +154,24 @@ func TestLineTooLong(t *testing.T) {
 	}
 }
 
+// noticed is a writer that tells when it is first written to.
+type noticed struct {
+	w     io.Writer
+	once  sync.Once
+	begun chan struct{}
+}
+
+func (n *noticed) Write(p []byte) (int, error) {
+	n.once.Do(func() { close(n.begun) })
+	return n.w.Write(p)
+}
+
 // TestProducerOnFull meets a reader that holds it.
 func TestProducerOnFull(t *testing.T) {
 	h := newHost(t, oneRing)
 	r, w := io.Pipe() // not read, so the reader stops and holds the producer
-	reader := h.consume(w, "stuck", "--policy", "block")
+	stuck := &noticed{w: w, begun: make(chan struct{})}
+	reader := h.consume(stuck, "stuck", "--policy", "block")
 	line := strings.Repeat("x", 999) + "\n"
 	lines := strings.Repeat(line, 300)
 
@@ -172,7 +186,8 @@ func TestProducerOnFull(t *testing.T) {
 		t.Errorf("drop: %+v", got)
 	}
 
-	for report.Records > 0 { // until the reader is stuck and the ring is full
+	<-stuck.begun            // from here on the reader reads nothing
+	for report.Records > 0 { // until the ring is full
 		got = h.produce(lines, "--on-full", "drop", "-o", "json")
 		report = summaryReport{}
 		decodeStrict(t, got.stderr, &report)

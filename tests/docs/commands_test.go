@@ -43,7 +43,8 @@ const marker = "=== block"
 
 func runBlocks(t *testing.T, p harness.Place, name string) {
 	var script strings.Builder
-	fmt.Fprintln(&script, "set -euo pipefail")
+	// Whatever happens, what it has started in the background ends before it does.
+	fmt.Fprintln(&script, "set -euo pipefail; trap 'kill $(jobs -p) 2> /dev/null || true; wait' EXIT")
 	wants := map[int]block{} // by the index of the block that prints it
 	count := -1
 	for _, b := range blocksOf(t, name) {
@@ -99,7 +100,6 @@ func bash(t *testing.T, p harness.Place, script string) string {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
-	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // what a failed script has left
 	if err != nil {
 		t.Fatalf("%v\nstdout:\n%s\nstderr:\n%s", err, &stdout, &stderr)
 	}
