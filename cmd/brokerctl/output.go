@@ -11,13 +11,18 @@ import (
 
 // print writes what a call replied: as JSON, named and nested as in the
 // description of the interface io.brokerd.Broker, or as a table.
-func (c *cli) print(reply any, table func(t *table)) error {
+func (c *cli) print(reply any, table func(t *table)) (err error) {
 	if c.output.value == "json" {
 		enc := json.NewEncoder(c.stdout)
 		enc.SetIndent("", "  ")
-		return enc.Encode(reply)
+		err = enc.Encode(reply)
+	} else {
+		err = printTable(c.stdout, table)
 	}
-	return printTable(c.stdout, table)
+	if closedOutput(err) {
+		return nil // whoever reads it has seen enough
+	}
+	return err
 }
 
 func printTable(w io.Writer, fill func(t *table)) error {

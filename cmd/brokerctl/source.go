@@ -38,6 +38,9 @@ func began(r *client.Consumer, name string) string {
 	if r.Resumed() {
 		return fmt.Sprintf("resumed the cursor of %s at position %d, missed %d", name, r.Start(), r.Stats().MissedRecords)
 	}
+	if r.Ring().ResumeForNS == 0 {
+		return fmt.Sprintf("the ring keeps no cursors (it has no resume_for), so each restart begins anew: at the oldest record, position %d", r.Start())
+	}
 	return fmt.Sprintf("no cursor of %s to resume; it begins at the oldest record, position %d", name, r.Start())
 }
 

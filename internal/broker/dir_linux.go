@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -196,6 +197,24 @@ func freeBytes(dir string) uint64 {
 		return 0
 	}
 	return st.Bavail * uint64(st.Bsize)
+}
+
+// hostFreeBytes is how much memory the host can still give, swap included; all
+// there is when it does not say. A tmpfs may be larger than the memory behind it,
+// and what it then reserves calls the OOM killer instead of failing.
+func hostFreeBytes() uint64 {
+	var info unix.Sysinfo_t
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil || unix.Sysinfo(&info) != nil {
+		return math.MaxUint64
+	}
+	for line := range strings.Lines(string(text)) {
+		var kib uint64
+		if _, err := fmt.Sscanf(line, "MemAvailable: %d kB", &kib); err == nil {
+			return kib<<10 + info.Freeswap*uint64(info.Unit)
+		}
+	}
+	return math.MaxUint64
 }
 
 // isShortage tells that the daemon lacks something, whatever else err says.

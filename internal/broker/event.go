@@ -26,6 +26,9 @@ const (
 	EventFailed      EventKind = "failed"     // Err: an operation on files that did not work; nothing else depends on it
 )
 
+// NothingLeftOpen is the Detail of an EventRepaired after which nothing is missing.
+const NothingLeftOpen = "nothing was left open"
+
 // Event is one thing that happened, for the log.
 type Event struct {
 	Kind   EventKind

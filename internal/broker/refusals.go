@@ -68,6 +68,10 @@ func refuseNoSpace(dir string, wanted, free uint64, quarantined int) error {
 		dir, wanted, free, more)
 }
 
+func refuseHostMemory(name, dir string, wanted, free uint64) error {
+	return wire.NoSpace(dir, wanted, free, "ring %s: %d bytes wanted, and the host has %d bytes of memory left: make it smaller, or remove rings", name, wanted, free)
+}
+
 func refuseEpoch(name string, wanted, current uint64) error {
 	return wire.EpochChanged(name, wanted, current, "ring %s was created again: its epoch is %d, not %d: attach without an epoch and start anew", name, current, wanted)
 }

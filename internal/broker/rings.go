@@ -37,6 +37,12 @@ func (b *Broker) create(info wire.Ring, managed bool) (wire.Ring, error) {
 		return wire.Ring{}, err
 	}
 
+	if free := hostFreeBytes(); info.MemoryBytes > free {
+		b.mu.Lock()
+		defer b.unlock()
+		delete(b.pending, info.Name)
+		return wire.Ring{}, refuseHostMemory(info.Name, b.dir, info.MemoryBytes, free)
+	}
 	r, err := buildRing(b.dir, info)
 
 	b.mu.Lock()

@@ -71,7 +71,7 @@ func (b *Broker) repair(a *attachment, died bool) {
 		return
 	}
 	b.repairs++
-	detail := "nothing was left open"
+	detail := NothingLeftOpen
 	if gaps > 0 {
 		detail = fmt.Sprintf("%d records became a gap", gaps)
 	}

@@ -25,6 +25,9 @@ func subjectOf(peer unixconn.Peer) subject {
 	return subject{pid: peer.PID, uid: peer.UID, gid: peer.GID, groups: peer.Groups}
 }
 
+// gidUnknown is the group of a subject that was never seen on a connection.
+const gidUnknown = ^uint32(0)
+
 // access judges what a subject may do. Safe for concurrent use.
 type access struct {
 	owner    uint32       // the daemon's user
@@ -194,6 +197,9 @@ func (a *access) lost(s subject, ring wire.Ring, held wire.Attachment) string {
 
 // describe renders "uid 1001 (alice, groups trading, 1002)".
 func (a *access) describe(s subject) string {
+	if s.gid == gidUnknown {
+		return fmt.Sprintf("uid %d", s.uid)
+	}
 	gids := []uint32{s.gid}
 	for _, gid := range s.groups {
 		if !slices.Contains(gids, gid) {

@@ -49,6 +49,9 @@ func (s *Server) Reauthorize() (ended []string) {
 	for _, a := range attachments {
 		who, held := holders[a.ID]
 		ring := rings[a.Ring]
+		if !held {
+			who, held = leftBy(a, ring)
+		}
 		if !held || s.access.trusted(who) || ring.Epoch != a.Epoch {
 			continue
 		}
@@ -58,6 +61,18 @@ func (s *Server) Reauthorize() (ended []string) {
 		}
 	}
 	return ended
+}
+
+// leftBy is the user of what no connection holds: a cursor, or what was kept for a
+// process that may come back. Its groups are not known, so where the ring's rules
+// name groups it is not judged before it comes back.
+func leftBy(a wire.Attachment, ring wire.Ring) (who subject, judged bool) {
+	for _, p := range []*wire.Principals{ring.Allow.Produce, ring.Allow.Consume, ring.Allow.Gate} {
+		if p != nil && len(p.Groups) > 0 {
+			return subject{}, false
+		}
+	}
+	return subject{pid: a.PID, uid: a.UID, gid: gidUnknown}, a.EndedReason == ""
 }
 
 // holders tells who holds which attachment. An attachment that was granted by

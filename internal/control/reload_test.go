@@ -142,3 +142,24 @@ func TestTheCallerOwnsTheRing(t *testing.T) {
 		t.Errorf("the ring belongs to uid %d", out.Ring.Owner)
 	}
 }
+
+// A cursor that no connection holds is judged by its user alone, so only where the
+// rules name no group.
+func TestLeftBy(t *testing.T) {
+	users, groups := &wire.Principals{Users: []string{"61234"}}, &wire.Principals{Groups: []string{"61234"}}
+	for what, c := range map[string]struct {
+		allow  wire.Allow
+		ended  string
+		judged bool
+	}{
+		"no rules":   {wire.Allow{}, "", true},
+		"users":      {wire.Allow{Produce: users, Consume: users, Gate: users}, "", true},
+		"a group":    {wire.Allow{Consume: users, Gate: groups}, "", false},
+		"ended long": {wire.Allow{}, "for a reason", false},
+	} {
+		who, judged := leftBy(wire.Attachment{UID: 61234, EndedReason: c.ended}, wire.Ring{Allow: c.allow})
+		if judged != c.judged || judged && (who.uid != 61234 || who.in(61234)) {
+			t.Errorf("%s: %+v %v", what, who, judged)
+		}
+	}
+}

@@ -48,6 +48,9 @@ func logEvent(log *zap.Logger, e broker.Event) {
 		broker.EventRepaired, broker.EventDemoted, broker.EventFailed:
 		level = zapcore.WarnLevel
 	}
+	if e.Kind == broker.EventRepaired && e.Detail == broker.NothingLeftOpen {
+		level = zapcore.InfoLevel
+	}
 	entry := log.Check(level, string(e.Kind))
 	if entry == nil {
 		return

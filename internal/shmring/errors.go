@@ -17,8 +17,8 @@ var (
 	ErrFault = errors.New("ring memory is gone (its file was truncated)")
 	// ErrNoSpace: the tmpfs cannot hold the ring.
 	ErrNoSpace = errors.New("no space left for the ring")
-	// ErrFull: the slowest gating reader holds the producer.
-	ErrFull = errors.New("ring is full: a reader holds the producer")
+	// ErrFull: the slowest gating reader holds the producer, or another's open claim.
+	ErrFull = errors.New("ring is full: a reader, or another producer's open claim, holds the producer")
 	// ErrEmpty: no record is there yet.
 	ErrEmpty = errors.New("no record yet")
 	// ErrRemoved: the ring was removed while this process was attached.

@@ -119,6 +119,9 @@ func (p *producer) boundMany(lim uint64) (uint64, int) {
 // woken much later, would write over what they published. A claim that the
 // announcement has passed already was found complete then.
 //
+// A reader that waits at an open claim forbids exactly as much. It is not the
+// holder then: to demote it would lose it records and free nobody.
+//
 // A claim in front of the tail that this producer loaded is seen: see tryClaim.
 // One behind it lies less than a lap before every limit that is asked for.
 func (p *producer) boundClaims(lim uint64, holder int) (uint64, int) {
@@ -130,7 +133,7 @@ func (p *producer) boundClaims(lim uint64, holder int) (uint64, int) {
 		}
 		mask &^= 1 << slot
 		c, ok := p.intentOf(slot)
-		if !ok || c.pos+p.capacity >= lim || c.pos+p.capacity < announce {
+		if !ok || c.pos+p.capacity > lim || c.pos+p.capacity < announce {
 			continue
 		}
 		if p.isOpen(c) {

@@ -160,6 +160,37 @@ func TestStoppedClaimHoldsALap(t *testing.T) {
 	mustSend(t, p, []byte("on"))
 }
 
+// A demote reader that waits at an open claim is not demoted for it.
+func TestOpenClaimIsNotTheReadersFault(t *testing.T) {
+	h := newHeapRing(t, manyConfig(CapacityBytesMin))
+	stopped, p := h.producer(t, ProducerOptions{Slot: 0}), h.producer(t, ProducerOptions{Slot: 1, OnFull: OnFullFail})
+	c := h.consumer(t, 0, PolicyDemote, ConsumerOptions{})
+	store64(h.b, consumerEntry(0)+csDemoteAfter, 1)
+	mustSend(t, p, []byte("before"))
+	if _, err := stopped.Reserve(t.Context(), 100); err != nil {
+		t.Fatal(err)
+	}
+	mustReceive(t, c, []byte("before"))
+	for sent := 0; ; sent++ {
+		wantEmpty(t, c)
+		if err := p.Send(t.Context(), payload(sent, 500)); err != nil {
+			break
+		}
+	}
+	for range 100 {
+		time.Sleep(10 * time.Microsecond)
+		if err := p.TrySend(payload(1, 500)); err != ErrFull {
+			t.Fatal(err)
+		}
+	}
+	if err := stopped.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := c.TryReceive(); err != nil || r.Missed != 0 || c.Demoted() || len(r.Payload) != 100 {
+		t.Fatalf("%v, missed %d, demoted %v", err, r.Missed, c.Demoted())
+	}
+}
+
 // Sequence numbers go on past what the tail word holds of them.
 func TestManySequenceBeyondTheTailWord(t *testing.T) {
 	h := newHeapRing(t, Config{Capacity: CapacityBytesMin, RecordMax: 8, Epoch: 1, Key: 1 << 60, ConsumersMax: 1, Many: true})
