@@ -161,6 +161,7 @@ func (b *Broker) Status() Status {
 	}
 	for _, name := range b.names() {
 		s.Problems = append(s.Problems, b.rings[name].problems()...)
+		s.Problems = append(s.Problems, b.stuckClaims(b.rings[name])...)
 	}
 	return s
 }

@@ -71,8 +71,9 @@ type ring struct {
 	mem     *shmring.Ring
 	slots   *slotTable
 	held    map[slotRef]*attachment
-	retired error  // what was found in it; nil while it lives
-	drift   string // what the configuration wants otherwise
+	retired error                           // what was found in it; nil while it lives
+	drift   string                          // what the configuration wants otherwise
+	claims  map[shmring.OpenClaim]time.Time // open at the last sweep, and since when
 }
 
 // openRing opens the ring that lies in base under name.

@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -76,6 +77,37 @@ func claim(t *testing.T, p, other *shmring.Producer, c *shmring.Consumer) {
 	}
 	if _, err := c.TryReceive(); !errors.Is(err, shmring.ErrEmpty) {
 		t.Fatalf("read past an open claim: %v", err)
+	}
+}
+
+// A claim that stays open is told of, with the process that has it, and no more
+// once it is committed.
+func TestStuckClaimIsAProblem(t *testing.T) {
+	b, _ := open(t, tmpfsDir(t), generous)
+	mustCreate(t, b, many("md"))
+	now := time.Now()
+	b.now = func() time.Time { return now }
+	p := writer(t, mustAttach(t, b, producing(self(t))))
+	if _, err := p.Reserve(t.Context(), 10); err != nil {
+		t.Fatal(err)
+	}
+	b.sweep()
+	now = now.Add(claimOpenMax - 1)
+	b.sweep()
+	if s := b.Status(); len(s.Problems) != 0 {
+		t.Fatalf("%q", s.Problems)
+	}
+	now = now.Add(1)
+	want := fmt.Sprintf("pid %d) has claimed position 0 and not committed it for 1s", os.Getpid())
+	if s := b.Status(); len(s.Problems) != 1 || !strings.Contains(s.Problems[0], want) {
+		t.Fatalf("%q", s.Problems)
+	}
+	if err := p.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	b.sweep()
+	if s := b.Status(); len(s.Problems) != 0 {
+		t.Fatalf("%q", s.Problems)
 	}
 }
 

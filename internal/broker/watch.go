@@ -98,6 +98,7 @@ func (b *Broker) sweep() {
 			b.retire(r, err)
 			continue
 		}
+		b.lookAtClaims(r)
 		for _, a := range r.ordered() {
 			if a.ref.role == wire.RoleConsumer && a.hold != holdZombie {
 				b.lookAtReader(a)

@@ -92,3 +92,29 @@ func (r *Ring) consumerStats(slot int, end uint64) (c ConsumerStats, err error) 
 	c.Gating = !c.Demoted && (c.Policy == PolicyBlock || c.Policy == PolicyDemote) && gate <= end
 	return c, nil
 }
+
+// OpenClaim is what one of many producers has claimed and not committed yet.
+// Readers wait at its position, and producers before they would lap it.
+type OpenClaim struct {
+	Slot     int
+	Position uint64
+}
+
+// OpenClaims lists the claims that are open at this moment. Error: ErrFault.
+func (r *Ring) OpenClaims() (claims []OpenClaim, err error) {
+	defer r.m.catch(&err, debug.SetPanicOnFault(true))
+	if !r.config.Many {
+		return nil, nil
+	}
+	mask := load64(r.b, offLentMask)
+	for slot := range r.config.ProducersMax() {
+		if mask&(1<<slot) == 0 {
+			continue
+		}
+		c, ok := r.intentOf(slot)
+		if ok && c.pos+r.capacity >= load64(r.b, offAnnounce) && r.isOpen(c) {
+			claims = append(claims, OpenClaim{Slot: slot, Position: c.pos})
+		}
+	}
+	return claims, nil
+}
