@@ -104,7 +104,7 @@ func TestResumeCommandLine(t *testing.T) {
 	for range 2 { // a ring without resume_for keeps no cursor
 		r := p.Ctl("attach", "plain", "--as", "consumer", "--name", "risk", "--from", "resume", "--count", "1")
 		r.Expect(0)
-		wantWords(t, "without resume_for", r.Stderr.String(), "plain", "no cursor of risk to resume", "oldest")
+		wantWords(t, "without resume_for", r.Stderr.String(), "plain", "has no resume_for", "oldest")
 		if r.Stdout.String() != "one\n" {
 			t.Errorf("it printed %q", r.Stdout)
 		}
