@@ -1,5 +1,7 @@
 package shmring
 
+import "math/bits"
+
 // Claims of many producers. A claim is won by the compare-and-swap of the tail
 // word; what it covers stands before that, as an intent, in the claimer's own
 // slot, so that a claim whose owner died can be found and turned into a gap.
@@ -96,11 +98,8 @@ func (r *ring) won(c intent) bool {
 		return true
 	}
 	mask := load64(r.b, offLentMask) &^ (1 << c.slot)
-	for slot := 0; mask != 0 && slot < producersMaxFormat; slot++ {
-		if mask&(1<<slot) == 0 {
-			continue
-		}
-		mask &^= 1 << slot
+	for ; mask != 0; mask &= mask - 1 {
+		slot := bits.TrailingZeros64(mask)
 		if load64(r.b, producerEntry(slot)+psIntent) == after {
 			return true
 		}

@@ -1,5 +1,7 @@
 package shmring
 
+import "math/bits"
+
 // The path of a producer that shares its ring with others: claim, fill, commit.
 // What one producer keeps privately (tail, sequence, limit) is shared here.
 
@@ -127,11 +129,8 @@ func (p *producer) boundMany(lim uint64) (uint64, int) {
 func (p *producer) boundClaims(lim uint64, holder int) (uint64, int) {
 	announce := load64(p.b, offAnnounce)
 	mask := load64(p.b, offLentMask) &^ (1 << p.slot)
-	for slot := 0; mask != 0 && slot < producersMaxFormat; slot++ {
-		if mask&(1<<slot) == 0 {
-			continue
-		}
-		mask &^= 1 << slot
+	for ; mask != 0; mask &= mask - 1 {
+		slot := bits.TrailingZeros64(mask)
 		c, ok := p.intentOf(slot)
 		if !ok || c.pos+p.capacity > lim || c.pos+p.capacity < announce {
 			continue

@@ -106,11 +106,8 @@ func (r *Ring) OpenClaims() (claims []OpenClaim, err error) {
 	if !r.config.Many {
 		return nil, nil
 	}
-	mask := load64(r.b, offLentMask)
-	for slot := range r.config.ProducersMax() {
-		if mask&(1<<slot) == 0 {
-			continue
-		}
+	for mask := load64(r.b, offLentMask); mask != 0; mask &= mask - 1 {
+		slot := bits.TrailingZeros64(mask)
 		c, ok := r.intentOf(slot)
 		if ok && c.pos+r.capacity >= load64(r.b, offAnnounce) && r.isOpen(c) {
 			claims = append(claims, OpenClaim{Slot: slot, Position: c.pos})

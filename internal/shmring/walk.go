@@ -1,5 +1,7 @@
 package shmring
 
+import "math/bits"
+
 // ring is the shared bytes of a ring and its geometry: what producer, consumer
 // and daemon have in common. b is the data file; cursors[i] is the page of
 // consumer slot i, or nil where the caller was not lent it.
@@ -79,11 +81,8 @@ func (r *ring) syncAt(c uint64) (boundary, bool) {
 // its producer.
 func (r *ring) hint(low, announce uint64) (best boundary, found bool) {
 	mask := load64(r.b, offLentMask)
-	for slot := 0; mask != 0 && slot < producersMaxFormat; slot++ {
-		if mask&(1<<slot) == 0 {
-			continue
-		}
-		mask &^= 1 << slot
+	for ; mask != 0; mask &= mask - 1 {
+		slot := bits.TrailingZeros64(mask)
 		at, ok := r.pair(producerEntry(slot) + psHint)
 		if ok && at.pos >= low && at.pos <= announce && (!found || at.pos > best.pos) {
 			best, found = at, true
