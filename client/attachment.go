@@ -18,15 +18,27 @@ import (
 // by which a restarted daemon recognises an attachment.
 const tokenBytes = 16
 
+// side is who granted an attachment: the daemon of this host (Client) or one
+// across TCP (stream).
+type side interface {
+	// forget makes an attachment one that is not held any more; false when it was not.
+	forget(a *attachment) bool
+	// giveBack tells that a slot is free, now or later.
+	giveBack(a *attachment) error
+	// why explains ErrRemoved or ErrDetached.
+	why(a *attachment, err error) error
+}
+
 // attachment is the control side of a Producer or Consumer.
 type attachment struct {
-	client  *Client
+	side    side
+	origin  *stream         // where the ring is one of another host, else nil
 	request wire.AttachIn   // as made the first time, with the token
 	ring    wire.Ring       // as lent
 	info    wire.Attachment // as first granted
 	resumed bool            // it took a cursor over
 	unmap   func() error    // closes the mapped side
-	gone    atomic.Pointer[lostError]
+	gone    atomic.Pointer[ending]
 
 	// Like the mapped side, used by one goroutine at a time.
 	closed bool
@@ -41,6 +53,9 @@ type lostError struct {
 
 func (e *lostError) Error() string   { return fmt.Sprintf("%v: %s: %v", ErrLost, e.id, e.why[0]) }
 func (e *lostError) Unwrap() []error { return append([]error{ErrLost}, e.why...) }
+
+// ending is how an attachment ended while the ring itself knows of nothing.
+type ending struct{ err error }
 
 // lent is what the daemon lends: the files are the taker's to close.
 type lent struct {
@@ -65,7 +80,7 @@ func (c *Client) attach(ctx context.Context, in wire.AttachIn, open func(*attach
 		unixconn.CloseFiles(got.files)
 		return nil, err
 	}
-	a := &attachment{client: c, request: in, ring: out.Ring, info: out.Attachment, resumed: out.Resumed}
+	a := &attachment{side: c, request: in, ring: out.Ring, info: out.Attachment, resumed: out.Resumed}
 	files, err := pick(out.Files, got.files)
 	if err == nil {
 		a.unmap, err = open(a, files)
@@ -122,16 +137,17 @@ func pick(where wire.Files, files []*os.File) (lent, error) {
 
 // lose ends the attachment for a reason, whose first words are shown.
 func (a *attachment) lose(why ...error) {
-	a.gone.CompareAndSwap(nil, &lostError{id: a.info.ID, why: why})
-	a.client.mu.Lock()
-	defer a.client.mu.Unlock()
-	delete(a.client.held, a)
+	a.end(&lostError{id: a.info.ID, why: why})
+	a.side.forget(a)
 }
 
-// lost is the reason why the attachment ended, or nil.
+// end ends the attachment with an error, unless it has ended already.
+func (a *attachment) end(err error) { a.gone.CompareAndSwap(nil, &ending{err}) }
+
+// lost is the error that the attachment ended with, or nil.
 func (a *attachment) lost() error {
 	if e := a.gone.Load(); e != nil {
-		return e
+		return e.err
 	}
 	return nil
 }
@@ -143,17 +159,26 @@ func (a *attachment) close() error {
 		return nil
 	}
 	a.closed = true
-	c := a.client
-	c.mu.Lock()
-	_, held := c.held[a]
-	delete(c.held, a)
-	c.mu.Unlock()
+	held := a.side.forget(a)
 	err := a.unmap()
 	if held {
-		err = errors.Join(err, c.detach(a.info.ID))
+		err = errors.Join(err, a.side.giveBack(a))
 	}
-	return errors.Join(err, a.lost())
+	if lost := a.lost(); errors.Is(lost, ErrLost) && !errors.Is(err, ErrLost) {
+		err = errors.Join(err, lost)
+	}
+	return err
 }
+
+func (c *Client) forget(a *attachment) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, held := c.held[a]
+	delete(c.held, a)
+	return held
+}
+
+func (c *Client) giveBack(a *attachment) error { return c.detach(a.info.ID) }
 
 // detach gives a slot back now, or when the daemon is back. An attachment that
 // the daemon has ended already is no error, and neither is a daemon that does

@@ -34,12 +34,9 @@ type Consumer struct {
 // ends, however it ends; who attaches under that name without FromResume
 // discards it.
 func (c *Client) Consumer(ctx context.Context, ring string, o ConsumerOptions) (*Consumer, error) {
-	wait, err := waitStrategy(o.WaitStrategy)
+	wait, err := checkConsumer(o)
 	if err != nil {
 		return nil, err
-	}
-	if len(o.Tags) > TagsMax {
-		return nil, fmt.Errorf("%d tags: want at most %d, or none for all records", len(o.Tags), TagsMax)
 	}
 	r := &Consumer{}
 	in := wire.AttachIn{Ring: ring, Role: wire.RoleConsumer, Name: o.Name, Policy: o.Policy,
@@ -69,6 +66,14 @@ func (c *Client) Consumer(ctx context.Context, ring string, o ConsumerOptions) (
 	}
 	r.wait = waiting{Context: context.Background(), a: r.a}
 	return r, nil
+}
+
+// checkConsumer says what is wrong with the options, or how to wait.
+func checkConsumer(o ConsumerOptions) (shmring.WaitStrategy, error) {
+	if len(o.Tags) > TagsMax {
+		return 0, fmt.Errorf("%d tags: want at most %d, or none for all records", len(o.Tags), TagsMax)
+	}
+	return waitStrategy(o.WaitStrategy)
 }
 
 // Receive returns the next record, waiting for it. Its Payload is valid until
@@ -136,17 +141,23 @@ func (r *Consumer) Start() uint64 { return r.ring.Start() }
 // Resumed tells whether it went on at a cursor that an earlier Consumer of its
 // name had left (FromResume). What the ring no longer held by then is told as
 // missed by the first record.
-func (r *Consumer) Resumed() bool { return r.ring.Resumed() }
+func (r *Consumer) Resumed() bool { return r.ring.Resumed() || r.a.origin != nil && r.a.resumed }
 
 // Epoch is the ring's: it changes when a ring of that name is made anew.
 func (r *Consumer) Epoch() uint64 { return r.ring.Epoch() }
 
 // Demoted tells whether this reader has been made a skip reader for holding the
 // producer too long.
-func (r *Consumer) Demoted() bool { return r.ring.Demoted() }
+func (r *Consumer) Demoted() bool { return r.Stats().Demoted }
 
 // Stats counts what this Consumer did.
-func (r *Consumer) Stats() ConsumerStats { return r.ring.Stats() }
+func (r *Consumer) Stats() ConsumerStats {
+	s := r.ring.Stats()
+	if r.a.origin != nil {
+		r.a.origin.correct(&s)
+	}
+	return s
+}
 
 // ID is the attachment's, as Attachments lists it and Detach takes it.
 func (r *Consumer) ID() string { return r.a.info.ID }

@@ -53,25 +53,28 @@ func (a *attachment) explain(err error) error {
 	return a.reason(err)
 }
 
-// reason explains the end of the attachment. The daemon is asked once.
+// reason explains the end of the attachment, once.
 func (a *attachment) reason(err error) error {
-	removed := errors.Is(err, ErrRemoved)
-	if !removed && !errors.Is(err, ErrDetached) || explained(err) {
+	if !errors.Is(err, ErrRemoved) && !errors.Is(err, ErrDetached) || explained(err) {
 		return err
 	}
 	if lost := a.lost(); lost != nil {
 		return lost
 	}
 	if a.ended == nil {
-		ctx, cancel := context.WithTimeout(a.client.life, askTimeout)
-		defer cancel()
-		if removed {
-			a.ended = a.askRemoved(ctx)
-		} else {
-			a.ended = a.askEnded(ctx)
-		}
+		a.ended = a.side.why(a, err)
 	}
 	return a.ended
+}
+
+// why asks the daemon.
+func (c *Client) why(a *attachment, err error) error {
+	ctx, cancel := context.WithTimeout(c.life, askTimeout)
+	defer cancel()
+	if errors.Is(err, ErrRemoved) {
+		return c.askRemoved(ctx, a)
+	}
+	return c.askEnded(ctx, a)
 }
 
 // explained tells whether err is about an attachment that has been asked about,
@@ -82,9 +85,9 @@ func explained(err error) bool {
 	return errors.As(err, &removed) || errors.As(err, &ended) || errors.Is(err, ErrLost)
 }
 
-func (a *attachment) askRemoved(ctx context.Context) error {
+func (c *Client) askRemoved(ctx context.Context, a *attachment) error {
 	e := &RemovedError{Ring: a.ring.Name, Epoch: a.ring.Epoch}
-	now, err := a.client.DescribeRing(ctx, a.ring.Name)
+	now, err := c.DescribeRing(ctx, a.ring.Name)
 	switch {
 	case errors.Is(err, ErrRingNotFound):
 	case err != nil:
@@ -97,9 +100,9 @@ func (a *attachment) askRemoved(ctx context.Context) error {
 	return e
 }
 
-func (a *attachment) askEnded(ctx context.Context) error {
+func (c *Client) askEnded(ctx context.Context, a *attachment) error {
 	e := &endedError{id: a.info.ID, why: "it gives no reason"}
-	list, err := a.client.Attachments(ctx, a.ring.Name)
+	list, err := c.Attachments(ctx, a.ring.Name)
 	i := slices.IndexFunc(list, func(o Attachment) bool { return o.ID == e.id })
 	switch {
 	case err != nil:

@@ -105,6 +105,22 @@ func ExampleClient_Status() {
 	// ready 0 [] <nil>
 }
 
+func ExampleClient_Links() {
+	ctx := context.Background()
+	c, done := exampleClient(ctx)
+	defer done()
+
+	links, err := c.Links(ctx)
+	for _, l := range links.Links {
+		if l.State != client.LinkConnected {
+			fmt.Println(l.Peer, l.Ring, l.State, l.Reason)
+		}
+	}
+	fmt.Println(len(links.Links), err)
+	// Output:
+	// 0 <nil>
+}
+
 func ExampleClient_Reload() {
 	ctx := context.Background()
 	c, done := exampleClient(ctx)

@@ -24,12 +24,9 @@ type Producer struct {
 // (IsRefused), such as ErrRingNotFound, ErrAccessDenied, ErrProducerPresent or,
 // where a ring has many, ErrSlotsExhausted; and ErrUnreachable.
 func (c *Client) Producer(ctx context.Context, ring string, o ProducerOptions) (*Producer, error) {
-	wait, err := waitStrategy(o.WaitStrategy)
+	wait, err := checkProducer(o)
 	if err != nil {
 		return nil, err
-	}
-	if o.BlockTimeout < 0 {
-		return nil, fmt.Errorf("block timeout %v: want 0 (no limit) or more", o.BlockTimeout)
 	}
 	p := &Producer{}
 	in := wire.AttachIn{Ring: ring, Role: wire.RoleProducer, Name: o.Name, WaitStrategy: o.WaitStrategy}
@@ -105,6 +102,16 @@ func (p *Producer) End(ctx context.Context) error {
 	return p.a.explain(p.ring.End(p.wait.with(ctx)))
 }
 
+// Flush waits until everything that was published has reached the ring, which it
+// has at once on this host. Of a remote Producer the other side acknowledges it.
+// Error: *UnacknowledgedError, when the attachment or ctx ends before.
+func (p *Producer) Flush(ctx context.Context) error {
+	if p.a.origin == nil {
+		return nil
+	}
+	return p.a.origin.flush(ctx, p.ring.Sequence())
+}
+
 // SetTag gives the records that are published from now on another tag.
 func (p *Producer) SetTag(tag uint16) { p.ring.SetTag(tag) }
 
@@ -131,6 +138,14 @@ func (p *Producer) Ring() Ring { return p.a.ring }
 // ended before (ErrLost), or of a ring whose memory is gone; a daemon that is away
 // is told later and is no error.
 func (p *Producer) Close() error { return p.a.close() }
+
+// checkProducer says what is wrong with the options, or how to wait.
+func checkProducer(o ProducerOptions) (shmring.WaitStrategy, error) {
+	if o.BlockTimeout < 0 {
+		return 0, fmt.Errorf("block timeout %v: want 0 (no limit) or more", o.BlockTimeout)
+	}
+	return waitStrategy(o.WaitStrategy)
+}
 
 func waitStrategy(w WaitStrategy) (shmring.WaitStrategy, error) {
 	if w == "" {

@@ -26,6 +26,16 @@ type (
 	Stats = wire.StatsOut
 	// Status is what the daemon says about itself.
 	Status = wire.GetStatusOut
+	// MirrorOf is the ring of another host that a ring mirrors.
+	MirrorOf = wire.MirrorOf
+	// Links is what the daemon moves to and from other hosts.
+	Links = wire.ListLinksOut
+	// Link is one ring that moves to or from another host.
+	Link = wire.Link
+	// FeedStatus is a ring that is filled from, or written to, raw TCP streams.
+	FeedStatus = wire.FeedStatus
+	// LinkRefusal counts handshakes that were refused for one reason.
+	LinkRefusal = wire.LinkRefusal
 	// ReloadOut is what a reload changed, and what it could not.
 	ReloadOut = wire.ReloadOut
 )
@@ -45,6 +55,10 @@ type (
 	AttachmentState = wire.AttachmentState
 	// RingState tells whether a ring can be used.
 	RingState = wire.RingState
+	// LinkRole is what the daemon does at its end of a link.
+	LinkRole = wire.LinkRole
+	// LinkState is how a link is doing.
+	LinkState = wire.LinkState
 	// DaemonState is how far the daemon has come.
 	DaemonState = wire.DaemonState
 )
@@ -74,6 +88,16 @@ const (
 	StateLive    = wire.StateLive
 	StateRemoved = wire.StateRemoved
 	StateCorrupt = wire.StateCorrupt
+
+	LinkRoleMirror   = wire.LinkRoleMirror   // a ring of the peer comes here
+	LinkRoleExport   = wire.LinkRoleExport   // a ring of ours goes to a peer that mirrors it
+	LinkRoleReader   = wire.LinkRoleReader   // a remote client reads
+	LinkRoleProducer = wire.LinkRoleProducer // a remote client produces
+
+	LinkConnecting = wire.LinkConnecting
+	LinkConnected  = wire.LinkConnected
+	LinkWaiting    = wire.LinkWaiting
+	LinkRefused    = wire.LinkRefused
 
 	DaemonStarting = wire.DaemonStarting
 	DaemonReady    = wire.DaemonReady

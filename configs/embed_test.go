@@ -42,7 +42,12 @@ func TestExamplesInTheCommentsWork(t *testing.T) {
 		"  # per_uid:", "  #   memory: 256MiB", "  #   attachments: 256", "  #   connections: 64",
 		"    # allow:", "    #   produce:", "    #     users: [feedhandler]", "    #   consume:",
 		"    #     groups: [trading, 2001]", "    #   gate:", "    #     users: [recorder]",
-		"  # - name: orders", "  #   capacity: 4MiB", "  #   policy: block"}
+		"  # - name: orders", "  #   capacity: 4MiB", "  #   policy: block",
+		"  # tls:", "  #   cert: /etc/brokerd/pki/a.example.pem", "  #   key: /etc/brokerd/pki/a.example-key.pem", "  #   ca: /etc/brokerd/pki/ca.pem",
+		"  # peers:", "  #   - name: b.example", "  #     address: b.example:9465", "  #     mirror:", "  #       - fills",
+		"  #       - ring: md", "  #         as: md-b", "  #         allow:", "  #           consume:", "  #             groups: [trading]",
+		"  #     allow:", "  #       export: [md]", "  #       import: [orders]", "  #       gate: [md]",
+		"# feeds:", "#   - name: exchange", "#     ring: md", "#     connect: feed.example:5001", "#     direction: in", "#     framing: line"}
 	text := configs.Default()
 	for _, line := range examples {
 		plain := bytes.Replace([]byte(line), []byte("# "), nil, 1)
@@ -54,6 +59,11 @@ func TestExamplesInTheCommentsWork(t *testing.T) {
 	c, err := config.Parse("brokerd.yaml", text)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if len(c.Gateway.Peers) != 1 || len(c.Gateway.Peers[0].Mirror) != 2 || c.Gateway.Peers[0].Mirror[1].As != "md-b" ||
+		!reflect.DeepEqual(c.Gateway.Peers[0].Allow.Import, []string{"orders"}) || c.Gateway.TLS.Key != "/etc/brokerd/pki/a.example-key.pem" ||
+		len(c.Feeds) != 1 || c.Feeds[0].Ring != "md" {
+		t.Errorf("the examples of the gateway mean %+v and %+v", c.Gateway, c.Feeds)
 	}
 	if len(c.Rings) != 2 || c.Rings[1].Policy != config.PolicyBlock || c.Dir != "/dev/shm/brokerd" ||
 		c.Control.Socket != "/run/brokerd/control.sock" ||

@@ -76,7 +76,7 @@ func (c *cli) attach(ctx context.Context, rings []string, f *attachFlags) error 
 	setup, cancel := context.WithTimeout(ctx, f.waitFor+callTimeout)
 	defer cancel()
 	deadline := time.Now().Add(f.waitFor)
-	conn, err := client.Dial(setup, client.Options{Socket: string(c.socket), WaitFor: f.waitFor})
+	conn, err := c.dial(setup, f.waitFor)
 	if err != nil {
 		err = c.timely(setup, err)
 	} else {
@@ -90,7 +90,7 @@ func (c *cli) attach(ctx context.Context, rings []string, f *attachFlags) error 
 
 // attachOver does it over a connection. setup bounds the attaching; deadline is
 // until when the rings may come to exist.
-func (c *cli) attachOver(ctx, setup context.Context, conn *client.Client, rings []string, f *attachFlags, deadline time.Time) error {
+func (c *cli) attachOver(ctx, setup context.Context, conn attacher, rings []string, f *attachFlags, deadline time.Time) error {
 	for _, ring := range rings {
 		if err := waitRing(setup, conn, ring, time.Until(deadline)); err != nil {
 			return c.timely(setup, waited(f.waitFor, err))
@@ -103,9 +103,10 @@ func (c *cli) attachOver(ctx, setup context.Context, conn *client.Client, rings 
 }
 
 // waitRing waits for the ring to exist; without time to wait, attaching tells.
-func waitRing(ctx context.Context, conn *client.Client, ring string, wait time.Duration) error {
-	if wait <= 0 {
-		return nil
+func waitRing(ctx context.Context, at attacher, ring string, wait time.Duration) error {
+	conn, local := at.(*client.Client)
+	if wait <= 0 || !local {
+		return nil // another host is asked by attaching
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()

@@ -27,6 +27,7 @@ type cli struct {
 	stderr io.Writer
 
 	socket path // "" is the client's default
+	remote remoteFlags
 	output choice
 	inVerb bool // the command line was fine, a verb runs
 }
@@ -41,7 +42,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 }
 
 func runContext(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	c := &cli{stdin: stdin, stdout: stdout, stderr: stderr, output: newChoice("table", "json")}
+	c := &cli{stdin: stdin, stdout: stdout, stderr: stderr, output: newChoice("table", "json"), remote: newRemoteFlags()}
 	root := c.rootCommand()
 	root.SetArgs(args)
 	root.SetIn(stdin)
@@ -107,13 +108,19 @@ func (c *cli) rootCommand() *cobra.Command {
 
 		SuggestionsMinimumDistance: suggestionLetters,
 		// Errors before this point are the command line's, later ones the verb's.
-		PersistentPreRun: func(*cobra.Command, []string) { c.inVerb = true },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			err := c.remote.check(cmd)
+			c.inVerb = err == nil
+			return err
+		},
 	}
 	flags := root.PersistentFlags()
 	flags.Var(&c.socket, "socket", "path of the daemon's control socket")
+	c.remote.register(flags)
 	flags.VarP(&c.output, "output", "o", "how to print: "+c.output.list())
-	root.AddCommand(c.ringCommand(), c.attachCommand(), c.detachCommand(), c.attachmentsCommand(), c.statsCommand(),
-		c.statusCommand(), c.reloadCommand(), c.versionCommand(), c.completionCommand(), c.manCommand())
+	root.AddCommand(c.ringCommand(), c.attachCommand(), c.detachCommand(), c.attachmentsCommand(), c.statsCommand(), c.linksCommand(),
+		c.statusCommand(), c.reloadCommand(), c.versionCommand(), c.pkiCommand(), c.completionCommand(), c.manCommand())
+	root.SetHelpCommand(c.helpCommand())
 	root.SetGlobalNormalizationFunc(dashes)
 	root.SetFlagErrorFunc(flagError)
 	completeFlags(root)
@@ -161,12 +168,20 @@ func (c *cli) timely(ctx context.Context, err error) error {
 		return err
 	default:
 		return fmt.Errorf("%w at %s: no answer within %v; it may be stopped, or starved of the processor",
-			client.ErrUnreachable, c.socketPath(), callTimeout)
+			client.ErrUnreachable, c.target(), callTimeout)
 	}
 }
 
 // errInterrupted is a signal that came before the daemon's answer.
 var errInterrupted = errors.New("interrupted before brokerd answered")
+
+// target is who is spoken to.
+func (c *cli) target() string {
+	if c.remote.address != "" {
+		return c.remote.address
+	}
+	return c.socketPath()
+}
 
 func (c *cli) socketPath() string {
 	if c.socket == "" {

@@ -77,7 +77,11 @@ func (c *cli) completeAttachments(cmd *cobra.Command, given []string, _ string) 
 }
 
 // complete asks the daemon, which may be away: the shell's line is no place to say so.
+// That of another host is not asked for its rings.
 func (c *cli) complete(ctx context.Context, ask func(context.Context, *client.Client) []cobra.Completion) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if c.remote.address != "" {
+		return nil, noFiles
+	}
 	ctx, cancel := context.WithTimeout(ctx, completionTimeMax)
 	defer cancel()
 	conn, err := client.Dial(ctx, client.Options{Socket: string(c.socket)})

@@ -30,7 +30,7 @@ type consumption struct {
 
 // consume attaches to each ring as a consumer and writes records to the output
 // until one of the ends that the help of attach lists. setup bounds the attaching.
-func (c *cli) consume(ctx, setup context.Context, conn *client.Client, rings []string, f *attachFlags) error {
+func (c *cli) consume(ctx, setup context.Context, conn attacher, rings []string, f *attachFlags) error {
 	g := &consumption{
 		attachFlags: f, c: c, out: bufio.NewWriterSize(c.stdout, outputBufferBytes),
 		poller: client.NewPoller(client.PollerOptions{WaitStrategy: client.WaitStrategy(f.waitStrategy.value)}),
@@ -59,7 +59,7 @@ func (c *cli) consume(ctx, setup context.Context, conn *client.Client, rings []s
 }
 
 // open attaches to all rings, or to none.
-func (g *consumption) open(setup context.Context, conn *client.Client, rings []string) error {
+func (g *consumption) open(setup context.Context, conn attacher, rings []string) error {
 	for _, ring := range rings {
 		r, err := conn.Consumer(setup, ring, g.consumerOptions())
 		if err == nil {

@@ -58,6 +58,7 @@ func exitCode(err error) int {
 	var missed *missedError
 	var checksum *checksumError
 	var position *client.PositionError
+	var unacknowledged *client.UnacknowledgedError
 	switch {
 	case err == nil:
 		return exitDone
@@ -67,7 +68,7 @@ func exitCode(err error) int {
 		return exitFailed
 	case errors.As(err, &missed):
 		return exitMissed
-	case errors.Is(err, client.ErrLost):
+	case errors.As(err, &unacknowledged), errors.Is(err, client.ErrLost):
 		return exitFailed
 	case errors.Is(err, client.ErrUnreachable):
 		return exitUnreachable

@@ -16,7 +16,7 @@ const drainTimeMax = 2 * time.Second
 
 // produce attaches as a producer and publishes the input until it ends or ctx
 // does. setup bounds the attaching.
-func (c *cli) produce(ctx, setup context.Context, conn *client.Client, ring string, f *attachFlags) error {
+func (c *cli) produce(ctx, setup context.Context, conn attacher, ring string, f *attachFlags) error {
 	p, err := conn.Producer(setup, ring, f.producerOptions())
 	if err != nil {
 		return c.timely(setup, err)
@@ -30,11 +30,18 @@ func (c *cli) produce(ctx, setup context.Context, conn *client.Client, ring stri
 	if err == nil && f.end {
 		err = p.End(drain)
 	}
+	if err == nil {
+		_ = p.Flush(drain) // Close tells what is missing then
+	}
 	if drain.Err() != nil && errors.Is(err, context.Canceled) {
 		err = fmt.Errorf("ring %s: %w: stopped before everything was published", ring, client.ErrFull)
 	}
 	s.dropped = p.Stats().Dropped
-	err = errors.Join(err, p.Close())
+	closed := p.Close()
+	if left := (*client.UnacknowledgedError)(nil); errors.As(closed, &left) {
+		s.unpublished += left.Records
+	}
+	err = errors.Join(err, closed)
 	return errors.Join(err, c.printSummary(s))
 }
 

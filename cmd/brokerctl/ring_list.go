@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +17,7 @@ func (c *cli) ringListCommand() *cobra.Command {
 		Long: `List the rings with their sizes and defaults. MEMORY is what a ring takes of the
 tmpfs in all, OWNER the uid that it counts against. CONFIG is managed for a ring
 of the daemon's configuration file, and unmanaged for one that was created with
-ring create or has left the file.`,
+ring create or has left the file. For a mirror it says of which ring on which peer.`,
 		Example: "  brokerctl ring list\n  brokerctl ring list -o json | jq -r .rings[].name",
 		Args:    args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -39,9 +40,12 @@ func ringRows(t *table, rings []client.Ring) {
 	}
 }
 
-// managed tells whether the daemon's configuration names a ring.
+// managed tells whether the daemon's configuration names a ring, or what it mirrors.
 func managed(r client.Ring) string {
-	if r.Managed {
+	switch {
+	case r.Mirror != nil:
+		return fmt.Sprintf("mirror of %s on %s", r.Mirror.Ring, r.Mirror.Peer)
+	case r.Managed:
 		return "managed"
 	}
 	return "unmanaged"

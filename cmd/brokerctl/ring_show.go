@@ -15,7 +15,8 @@ func (c *cli) ringShowCommand() *cobra.Command {
 		Use:   "show NAME",
 		Short: "Show all about one ring, with a drawing of it",
 		Long: `Show where the writers and readers of a ring stand, how it was made, who may use
-it, what it has done since, and who is attached. Positions are bytes since the
+it, what it has done since, and who is attached. "problem" is something to look at,
+such as a producer that has held a claim open for long. Positions are bytes since the
 ring's epoch began, headers and padding included; records counts what was
 published.
 
@@ -71,6 +72,9 @@ func detailRows(t *table, d client.RingDetails) {
 	t.row("held", span(int64(s.HeldNS)))
 	t.row("dropped", s.DroppedRecords)
 	t.row("demotions", s.Demotions)
+	for _, problem := range d.Problems {
+		t.row("problem", problem)
+	}
 	if len(d.Attachments) > 0 {
 		t.gap()
 		attachmentRows(t, d.Attachments)

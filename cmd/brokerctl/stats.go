@@ -2,20 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
+	"iter"
 	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"brokerd/client"
 )
-
-// watchInterval is the time between two tables of stats --watch.
-const watchInterval = time.Second
 
 func (c *cli) statsCommand() *cobra.Command {
 	watch := false
@@ -34,7 +28,7 @@ bytes include headers and padding. HELD is how long producers waited for readers
 		SuggestFor:        []string{"top", "watch"},
 		RunE: func(cmd *cobra.Command, given []string) error {
 			if watch {
-				return c.watchStats(cmd.Context(), optional(given))
+				return c.watch(cmd.Context(), statsSamples(optional(given)))
 			}
 			return c.withClient(cmd.Context(), func(ctx context.Context, conn *client.Client) error {
 				s, err := conn.Stats(ctx, optional(given))
@@ -49,51 +43,20 @@ bytes include headers and padding. HELD is how long producers waited for readers
 	return cmd
 }
 
-func (c *cli) watchStats(ctx context.Context, ring string) error {
-	dialed, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	conn, err := client.Dial(dialed, client.Options{Socket: string(c.socket)})
-	if err != nil {
-		return c.timely(dialed, err)
-	}
-	if out, ok := c.stdout.(*os.File); ok && c.output.value == "table" && drawable(out) {
-		err = c.watchLive(ctx, conn, ring, out)
-	} else {
-		err = c.watchTables(ctx, conn, ring)
-	}
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) || closedOutput(err) {
-		err = nil // that is how watching ends
-	}
-	return errors.Join(err, conn.Close())
-}
-
-// watchTables prints one snapshot after the other.
-func (c *cli) watchTables(ctx context.Context, conn *client.Client, ring string) error {
-	var before *client.Stats
-	for s, err := range conn.WatchStats(ctx, ring, watchInterval) {
-		if err == nil {
-			err = c.printStats(s, before)
+// statsSamples is a snapshot a second, with the rates since the one before.
+func statsSamples(ring string) samples {
+	return func(ctx context.Context, conn *client.Client) iter.Seq2[sample, error] {
+		return func(yield func(sample, error) bool) {
+			var before *client.Stats
+			for s, err := range conn.WatchStats(ctx, ring, watchInterval) {
+				since := before
+				before = &s
+				if !yield(sample{s.TimeNS, s, func(t *table) { statsRows(t, s, since) }}, err) {
+					return
+				}
+			}
 		}
-		if err != nil {
-			return err
-		}
-		before = &s
 	}
-	return nil
-}
-
-// printStats prints one of a series of snapshots.
-func (c *cli) printStats(s client.Stats, before *client.Stats) error {
-	if c.output.value == "json" {
-		return json.NewEncoder(c.stdout).Encode(s)
-	}
-	return printTable(c.stdout, func(t *table) {
-		if before != nil {
-			t.gap()
-		}
-		t.row(clock(s.TimeNS))
-		statsRows(t, s, before)
-	})
 }
 
 // statsRows prints a snapshot, with the rates since before unless that is nil.

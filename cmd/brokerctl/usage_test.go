@@ -55,6 +55,10 @@ func TestUsage(t *testing.T) {
 		{"attach md --as consumer --count -1", `invalid argument "-1" for --count: expected a whole number, 1 or more`},
 		{"attach md --as consumer --wait-for -1s", "--wait-for -1s: want 0 or more"},
 		{"detach", "ID is missing"},
+		{"links md", `links: "md" is too much`},
+		{"help nope", `unknown command "nope" for "brokerctl"`},
+		{"help ring lst", `unknown command "lst" for "brokerctl ring", did you mean "list"?`},
+		{"help status now", `unknown command "now" for "brokerctl status"`},
 	} {
 		got := brokerctl(t.Context(), "", append([]string{"--socket", "/nowhere/s"}, strings.Fields(tc.line)...)...)
 		if got.code != exitUsage || !strings.Contains(got.stderr, tc.says) || got.stdout != "" {
@@ -69,7 +73,7 @@ func TestUsage(t *testing.T) {
 func TestUnreachable(t *testing.T) {
 	for _, line := range []string{
 		"ring list", "ring create md", "ring show md", "ring rm md", "attachments", "detach md/c0.1", "stats",
-		"stats --watch", "status", "status --wait-for 10ms", "reload", "attach md --as consumer", "attach md --as producer --wait-for 10ms",
+		"stats --watch", "links", "links --watch", "status", "status --wait-for 10ms", "reload", "attach md --as consumer", "attach md --as producer --wait-for 10ms",
 	} {
 		waited := strings.Contains(line, "--wait-for 10ms")
 		got := brokerctl(t.Context(), "", append([]string{"--socket", "/nowhere/s"}, strings.Fields(line)...)...)
@@ -92,6 +96,17 @@ func TestHelp(t *testing.T) {
 		if cmd.Long == "" || cmd.Example == "" || got.code != exitDone ||
 			!strings.HasPrefix(got.stdout, cmd.Long) || !strings.Contains(got.stdout, cmd.Example) {
 			t.Errorf("%s --help: exit code %d\n%s", cmd.CommandPath(), got.code, got.stdout)
+		}
+	}
+}
+
+// TestHelpVerb is the same text as --help.
+func TestHelpVerb(t *testing.T) {
+	for _, verb := range []string{"", "ring", "ring create", "links"} {
+		a := brokerctl(t.Context(), "", append([]string{"help"}, strings.Fields(verb)...)...)
+		b := brokerctl(t.Context(), "", append(strings.Fields(verb), "--help")...)
+		if a != b || a.code != exitDone || a.stdout == "" {
+			t.Errorf("help %s: %+v, want %+v", verb, a, b)
 		}
 	}
 }

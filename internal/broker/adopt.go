@@ -104,7 +104,9 @@ func (b *Broker) adopt(name string) error {
 	switch {
 	case err == nil:
 		b.rings[name] = r
-		b.lastEpoch = max(b.lastEpoch, r.info.Epoch)
+		if r.info.Mirror == nil { // the epoch of a mirror is another host's word
+			b.lastEpoch = max(b.lastEpoch, r.info.Epoch)
+		}
 		b.adopted++
 		b.raise(Event{Kind: EventAdopted, Ring: name, Detail: fmt.Sprintf("%d attachments kept", len(r.held))})
 	case isGarbage(err):
@@ -141,6 +143,10 @@ func (b *Broker) restore(r *ring) error {
 	}
 	if stats.State != shmring.StateLive {
 		return fmt.Errorf("%w: its state word says %s", errState, stats.State)
+	}
+	r.last = stats
+	if err := r.settle(); err != nil {
+		return err
 	}
 	for i, rec := range r.slots.records {
 		if rec.State == slotFree || rec.Generation == 0 {
@@ -184,12 +190,11 @@ func (b *Broker) restoreSlot(r *ring, ref slotRef, rec slotRecord) error {
 	if rec.State == slotResumable {
 		return b.restoreCursor(a, honoured)
 	}
-	id := process.ID{PID: rec.PID, Start: rec.Start}
-	p, err := b.holdProc(id, func() (*process.Handle, error) { return process.OpenID(id) })
-	if err != nil && !errors.Is(err, process.ErrGone) { // to take the living for dead would free memory they write to
+	p, err := b.findProc(rec)
+	if err != nil { // to take the living for dead would free memory they write to
 		return fmt.Errorf("cannot tell whether pid %d of %s lives: %w", rec.PID, a.id, err)
 	}
-	a.proc = p // nil when it is gone
+	a.proc = p
 	b.enter(a)
 	kept := rec.State == slotAttached && honoured
 	switch {
@@ -206,6 +211,21 @@ func (b *Broker) restoreSlot(r *ring, ref slotRef, rec slotRecord) error {
 		b.lookAtReader(a)
 	}
 	return nil
+}
+
+// findProc finds the process of a slot on record, nil when it is gone. What a
+// daemon held itself is gone with it, whoever has its pid now: the lock on the
+// directory has passed on.
+func (b *Broker) findProc(rec slotRecord) (*proc, error) {
+	if rec.Own {
+		return nil, nil
+	}
+	id := process.ID{PID: rec.PID, Start: rec.Start}
+	p, err := b.holdProc(id, func() (*process.Handle, error) { return process.OpenID(id) })
+	if errors.Is(err, process.ErrGone) {
+		return nil, nil
+	}
+	return p, err
 }
 
 // restoreCursor takes over a cursor that an earlier daemon kept.

@@ -8,6 +8,10 @@ import (
 	"brokerd/internal/wire"
 )
 
+// GatewayConn is the Conn of what the daemon attaches itself, for other hosts. No
+// connection of the control socket has it.
+const GatewayConn uint64 = 1<<64 - 1
+
 // AttachRequest is what Attach needs to know.
 type AttachRequest struct {
 	Conn    uint64          // the connection that is to hold the attachment, not 0
@@ -49,6 +53,9 @@ func (b *Broker) Attach(q AttachRequest) (Lease, error) {
 	}
 	if q.In.Epoch != nil && *q.In.Epoch != r.info.Epoch {
 		return Lease{}, refuseEpoch(r.info.Name, *q.In.Epoch, r.info.Epoch)
+	}
+	if r.info.Mirror != nil && q.In.Role == wire.RoleProducer {
+		return Lease{}, refuseMirrorProducer(r.info)
 	}
 	if err := q.Authorize(r.describe()); err != nil {
 		return Lease{}, b.lostRight(r, q, err)

@@ -73,6 +73,7 @@ func (b *Broker) newRecord(r *ring, ref slotRef, q AttachRequest) slotRecord {
 		Token:      q.In.Token,
 		Wait:       q.In.WaitStrategy,
 		SinceNanos: b.now().UnixNano(),
+		Own:        q.Conn == GatewayConn,
 	}
 	if ref.role == wire.RoleConsumer {
 		rec.Keeps = q.In.Name != "" && r.info.ResumeForNS > 0

@@ -17,15 +17,22 @@ const (
 	quarantinePrefix = ".quarantine-"
 )
 
+// origin is what a mirror has of the ring that it mirrors, beside its description:
+// the key, and where it begins. The zero value is for a ring that mirrors none.
+type origin struct {
+	key   uint64
+	start shmring.Boundary
+}
+
 // buildRing makes the files of a ring in a folder of their own (0700) and
 // renames that into place as a whole. A failure leaves nothing; a crash leaves
 // a folder that the next Open deletes.
-func buildRing(base string, info wire.Ring) (*ring, error) {
+func buildRing(base string, info wire.Ring, from origin) (*ring, error) {
 	temp, err := os.MkdirTemp(base, newPrefix+info.Name+"-")
 	if err != nil {
 		return nil, err
 	}
-	if err := fill(temp, info); err != nil {
+	if err := fill(temp, info, from); err != nil {
 		_ = os.RemoveAll(temp) // of no use to anybody; Open would delete it, too
 		return nil, err
 	}
@@ -42,8 +49,10 @@ func buildRing(base string, info wire.Ring) (*ring, error) {
 	return r, nil
 }
 
-func fill(dir string, info wire.Ring) error {
-	mem, err := shmring.Create(dir, geometry(info))
+func fill(dir string, info wire.Ring, from origin) error {
+	config := geometry(info)
+	config.Key = from.key
+	mem, err := shmring.CreateAt(dir, config, from.start)
 	if err != nil {
 		return err
 	}

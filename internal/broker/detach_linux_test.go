@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -280,8 +281,15 @@ func TestRetire(t *testing.T) {
 	h := self(t)
 	p := mustAttach(t, b, request(1, h, "bad", wire.RoleProducer))
 	mustAttach(t, b, request(1, h, "bad", wire.RoleConsumer))
+	if err := push(writer(t, p)); err != nil {
+		t.Fatal(err)
+	}
+	before, err := b.DescribeRing("bad")
+	if err != nil || before.Stats.Sequence != 1 || len(before.Problems) != 0 {
+		t.Fatalf("%+v, %v", before, err)
+	}
 	run(t, b)
-	if err := p.Files[0].Truncate(0); err != nil {
+	if err := os.Truncate(filepath.Join(b.dir, "bad", "data"), 0); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the ring is retired", func() bool { return events.count(EventRetired) == 1 })
@@ -289,8 +297,11 @@ func TestRetire(t *testing.T) {
 		t.Error(err)
 	}
 	d, err := b.DescribeRing("bad")
-	if err != nil || d.Stats.State != wire.StateCorrupt || len(d.Attachments) != 2 {
+	if err != nil || d.Stats.State != wire.StateCorrupt || len(d.Attachments) != 2 || len(d.Problems) != 1 {
 		t.Errorf("%+v, %v", d, err)
+	}
+	if d.Stats.State = wire.StateLive; d.Stats != before.Stats {
+		t.Errorf("figures %+v, last read were %+v", d.Stats, before.Stats)
 	}
 	if s := b.Status(); len(s.Problems) != 1 {
 		t.Errorf("%q", s.Problems)

@@ -8,6 +8,7 @@
 //	DIR/NAME/                 a ring: the files of internal/shmring, and
 //	DIR/NAME/meta.json        the ring as it was asked for (the live keys kept current)
 //	DIR/NAME/slots            who holds which slot, see slots.go
+//	DIR/NAME/sessions         how far remote producers were published, see sessions.go
 //	DIR/.new-NAME-*           a ring being built; renamed into place as a whole
 //	DIR/.rm-NAME-*            a ring being deleted; renamed out of place first
 //	DIR/.quarantine-NAME-*    a ring that could not be adopted; never deleted here
@@ -18,7 +19,7 @@
 //
 // # Who may call it
 //
-// The control server and the daemon. All methods may be called from any
+// The control server, the gateway and the daemon. All methods may be called from any
 // goroutine; one mutex guards everything, and nothing that waits happens under
 // it: rings are built and deleted outside, processes are waited for outside.
 // Events are delivered after the mutex is released, by the goroutine that
@@ -54,6 +55,20 @@
 //	death               resumable                    free           free, repaired
 //	Evict               zombie                       zombie         zombie
 //	deadline            free (a zombie if it lives)  -              -
+//
+// # What other hosts have of it
+//
+// A mirror is a ring with the epoch, key and positions of a ring of another host.
+// No local process produces to it: the gateway writes to it, under a Mirror that
+// OpenMirror hands out, and holds no slot for that. Its epoch is another host's word
+// and never that of a ring made here. While the gateway writes to it, it goes by
+// force only. It is kept, adopted and removed like any ring, but the configuration
+// names it in gateway.peers and not in rings.
+//
+// What the gateway lends to other hosts it attaches as GatewayConn, as the daemon's
+// own process and user. Such an attachment ends with the daemon, whoever has its
+// pid next. When somebody ends it while the daemon runs, it is a zombie, because its
+// process lives, until the gateway has let go of the pages and calls Detach.
 //
 // # What the configuration changes
 //

@@ -41,8 +41,19 @@ func drift(have, want wire.Ring) string {
 	if list == nil {
 		return ""
 	}
-	return fmt.Sprintf("ring %s keeps what it was created with, %s; to change it remove the ring (brokerctl ring rm %s), then brokerctl reload",
-		have.Name, strings.Join(list, ", "), have.Name)
+	wayOut := fmt.Sprintf("(brokerctl ring rm %s), then brokerctl reload", have.Name)
+	if have.Mirror != nil {
+		wayOut = fmt.Sprintf("(brokerctl ring rm --force %s): the gateway makes it anew", have.Name)
+	}
+	return fmt.Sprintf("ring %s keeps what it was created with, %s; to change it remove the ring %s",
+		have.Name, strings.Join(list, ", "), wayOut)
+}
+
+// mirrorClash says that the configuration asks for a ring in the place of a mirror.
+func mirrorClash(have wire.Ring) string {
+	return fmt.Sprintf("ring %s: rings of the configuration names it, but it mirrors ring %s of %s and stays a mirror; "+
+		"give one of the two another name (as in gateway.peers), or remove the mirror from gateway.peers and then the ring (brokerctl ring rm %s)",
+		have.Name, have.Mirror.Ring, have.Mirror.Peer, have.Name)
 }
 
 // liveChanges says what becomes of a ring when it gets the live keys of another.

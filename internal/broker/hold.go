@@ -73,7 +73,12 @@ type ring struct {
 	held    map[slotRef]*attachment
 	retired error                           // what was found in it; nil while it lives
 	drift   string                          // what the configuration wants otherwise
+	clash   string                          // a mirror: the configuration wants another ring of this name
 	claims  map[shmring.OpenClaim]time.Time // open at the last sweep, and since when
+	last    shmring.Stats                   // figures as last read
+
+	written  bool // a mirror that the gateway writes to
+	sessions bool // it has a journal of remote sessions
 }
 
 // openRing opens the ring that lies in base under name.
@@ -113,14 +118,24 @@ func (r *ring) close() error {
 // describe is the ring as the outside sees it.
 func (r *ring) describe() wire.Ring {
 	info := r.info
-	info.Managed = r.managed
+	info.Managed, info.MemoryBytes = r.managed, r.bytes()
 	return info
+}
+
+// bytes is what the ring takes of the limits.
+func (r *ring) bytes() uint64 {
+	if r.sessions {
+		return r.info.MemoryBytes + shmring.JournalBytes
+	}
+	return r.info.MemoryBytes
 }
 
 func (r *ring) problems() []string {
 	var p []string
-	if r.drift != "" {
-		p = append(p, r.drift)
+	for _, text := range []string{r.drift, r.clash} {
+		if text != "" {
+			p = append(p, text)
+		}
 	}
 	if r.retired != nil {
 		p = append(p, refuseCorrupt(r.info.Name, r.retired).Error())

@@ -47,7 +47,7 @@ type usage struct {
 func (b *Broker) use() usage {
 	u := usage{rings: len(b.rings) + len(b.pending)}
 	for _, r := range b.rings {
-		u.bytes += r.info.MemoryBytes
+		u.bytes += r.bytes()
 	}
 	for _, p := range b.pending {
 		u.bytes += p.bytes
@@ -59,7 +59,7 @@ func (b *Broker) use() usage {
 func (b *Broker) memoryOf(uid uint32) (bytes uint64) {
 	for _, r := range b.rings {
 		if r.info.Owner == uid {
-			bytes += r.info.MemoryBytes
+			bytes += r.bytes()
 		}
 	}
 	for _, p := range b.pending {

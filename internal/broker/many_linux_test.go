@@ -102,6 +102,9 @@ func TestStuckClaimIsAProblem(t *testing.T) {
 	if s := b.Status(); len(s.Problems) != 1 || !strings.Contains(s.Problems[0], want) {
 		t.Fatalf("%q", s.Problems)
 	}
+	if d, err := b.DescribeRing("md"); err != nil || len(d.Problems) != 1 || !strings.Contains(d.Problems[0], want) {
+		t.Fatalf("%q, %v", d.Problems, err)
+	}
 	if err := p.Commit(); err != nil {
 		t.Fatal(err)
 	}

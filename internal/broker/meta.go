@@ -76,6 +76,9 @@ func decodeMeta(data []byte) (wire.Ring, error) {
 	if err := checkRing(m.Ring); err != nil {
 		return wire.Ring{}, fmt.Errorf("%w: %w", errMeta, err)
 	}
+	if of := m.Ring.Mirror; of != nil && !(wire.ValidName(of.Peer) && wire.ValidName(of.Ring)) {
+		return wire.Ring{}, fmt.Errorf("%w: mirror of ring %s of %s", errMeta, quoted(of.Ring), quoted(of.Peer))
+	}
 	if err := geometry(m.Ring).Validate(); err != nil {
 		return wire.Ring{}, fmt.Errorf("%w: %w", errMeta, err)
 	}

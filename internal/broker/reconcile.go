@@ -15,7 +15,8 @@ import (
 // policy, demote_after, allow (for attachments to come) and resume_for change,
 // and it is the daemon's from then on; its geometry stays, and what is otherwise
 // is a line of kept and of Status().Problems. A ring that the configuration has
-// no longer is kept, unmanaged. changed has a sentence for all that took effect.
+// no longer is kept, unmanaged. A mirror is no ring of the configuration's: a spec
+// of its name is a line of kept and a problem. changed has a sentence for all that took effect.
 //
 // An error changes nothing: every spec is looked at first, and rings that were
 // created are removed when a later one cannot be. It joins one error for each
@@ -31,7 +32,7 @@ func (b *Broker) Reconcile(specs []wire.RingSpec) (changed, kept []string, err e
 		return nil, nil, err
 	}
 	for n, i := range missing {
-		info, err := b.create(want[i], true)
+		info, err := b.create(want[i], origin{}, true)
 		if err != nil {
 			b.uncreate(want, missing[:n])
 			return nil, nil, atSpec(i, want[i].Name, err)
@@ -104,6 +105,9 @@ func (b *Broker) updateAll(want []wire.Ring) (changed, kept []string, err error)
 	b.mu.Lock()
 	defer b.unlock()
 	for i, w := range want {
+		if r := b.rings[w.Name]; r != nil && r.info.Mirror != nil {
+			continue
+		}
 		if err := b.describeAs(w); err != nil {
 			for _, done := range want[:i] {
 				b.describeAgain(done.Name)
@@ -113,9 +117,13 @@ func (b *Broker) updateAll(want []wire.Ring) (changed, kept []string, err error)
 	}
 	for _, w := range want {
 		r := b.rings[w.Name]
+		if r.info.Mirror != nil {
+			r.clash = mirrorClash(r.info)
+			kept = append(kept, r.clash)
+			continue
+		}
 		if text := b.update(r, w); text != "" {
 			changed = append(changed, text)
-			b.raise(Event{Kind: EventUpdated, Ring: w.Name, Detail: text})
 		}
 		if r.drift != "" {
 			kept = append(kept, r.drift)
@@ -123,7 +131,10 @@ func (b *Broker) updateAll(want []wire.Ring) (changed, kept []string, err error)
 	}
 	for _, name := range b.names() {
 		r := b.rings[name]
-		if !r.managed || slices.ContainsFunc(want, func(w wire.Ring) bool { return w.Name == name }) {
+		if slices.ContainsFunc(want, func(w wire.Ring) bool { return w.Name == name }) {
+			continue
+		}
+		if r.clash = ""; !r.managed {
 			continue
 		}
 		r.managed, r.drift = false, ""
@@ -169,14 +180,28 @@ func (b *Broker) describeAgain(name string) {
 // update takes the live keys over and says what that changes, "" for nothing.
 // That the configuration names a ring is no news at the start.
 func (b *Broker) update(r *ring, want wire.Ring) string {
-	news := liveChanges(r.info, want)
+	news := b.adjust(r, want)
 	if !r.managed && b.reconciled {
 		news = append([]string{"the configuration names it now"}, news...)
 	}
-	r.info, r.managed, r.drift = withLiveKeys(r.info, want), true, drift(r.info, want)
+	r.managed = true
+	return b.updated(r, news)
+}
+
+// adjust gives a ring the live keys of another, and lists what that changes.
+func (b *Broker) adjust(r *ring, want wire.Ring) (news []string) {
+	news = liveChanges(r.info, want)
+	r.info, r.drift = withLiveKeys(r.info, want), drift(r.info, want)
 	b.shorten(r)
+	return news
+}
+
+// updated tells what has changed about a ring, in one sentence.
+func (b *Broker) updated(r *ring, news []string) string {
 	if len(news) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("ring %s: %s", r.info.Name, strings.Join(news, ", "))
+	text := fmt.Sprintf("ring %s: %s", r.info.Name, strings.Join(news, ", "))
+	b.raise(Event{Kind: EventUpdated, Ring: r.info.Name, Detail: text})
+	return text
 }

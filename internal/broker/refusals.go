@@ -49,6 +49,30 @@ func refuseInUse(name string, attached int) error {
 	return wire.RingInUse(name, attached, "ring %s has %d attachments: end them (brokerctl attachments lists them), or force the removal", name, attached)
 }
 
+func refuseMirrorInUse(r wire.Ring, attached int) error {
+	return wire.RingInUse(r.Name, attached, "ring %s has %d attachments and mirrors ring %s of %s: take it out of gateway.peers and reload, or force the removal, after which it is mirrored anew",
+		r.Name, attached, r.Mirror.Ring, r.Mirror.Peer)
+}
+
+func refuseMirrorProducer(r wire.Ring) error {
+	return wire.AccessDenied("mirror", "ring %s mirrors ring %s of %s: nobody produces to a mirror; produce to ring %s there",
+		r.Name, r.Mirror.Ring, r.Mirror.Peer, r.Mirror.Ring)
+}
+
+func refuseMirrorName(have wire.Ring, want wire.MirrorOf) error {
+	is := "is a ring of this host"
+	if have.Mirror != nil {
+		is = fmt.Sprintf("mirrors ring %s of %s", have.Mirror.Ring, have.Mirror.Peer)
+	}
+	return wire.RingExists(have.Name, "ring %s of %s cannot be mirrored as %s: ring %s %s: give the mirror another name (as in gateway.peers), or remove that ring (brokerctl ring rm %s)",
+		want.Ring, want.Peer, have.Name, have.Name, is, have.Name)
+}
+
+func refuseOtherOrigin(have wire.Ring, epoch uint64) error {
+	return wire.EpochChanged(have.Name, epoch, have.Epoch, "ring %s mirrors ring %s of %s as it was at epoch %d, and that was made anew (epoch %d): remove the mirror, and it is mirrored anew",
+		have.Name, have.Mirror.Ring, have.Mirror.Peer, have.Epoch, epoch)
+}
+
 func refuseLimit(limit string, used, wanted, most uint64, unit string) error {
 	return wire.LimitExceeded(limit, used, wanted, most, "%s: %d %s in use, %d more wanted, at most %d allowed: free some, or raise %s in the configuration",
 		limit, used, unit, wanted, most, limit)

@@ -17,19 +17,21 @@ func (b *Broker) CreateRing(spec wire.RingSpec, owner uint32) (wire.Ring, error)
 		return wire.Ring{}, err
 	}
 	info.Owner = owner
-	return b.create(info, false)
+	return b.create(info, origin{}, false)
 }
 
 // create reserves the name and the memory under the lock and builds the ring
-// without it: to reserve gigabytes takes a while.
-func (b *Broker) create(info wire.Ring, managed bool) (wire.Ring, error) {
+// without it: to reserve gigabytes takes a while. A mirror has an epoch already.
+func (b *Broker) create(info wire.Ring, from origin, managed bool) (wire.Ring, error) {
 	b.mu.Lock()
 	err := b.admitRing(info, b.use())
 	if err == nil {
 		b.pending[info.Name] = reservation{info.MemoryBytes, info.Owner}
 		now := b.now()
 		info.CreatedNS = now.UnixNano()
-		info.Epoch = b.nextEpoch(uint64(now.UnixMicro()))
+		if info.Mirror == nil {
+			info.Epoch = b.nextEpoch(uint64(now.UnixMicro()))
+		}
 	}
 	quarantined := len(b.quarantined)
 	b.unlock()
@@ -43,7 +45,7 @@ func (b *Broker) create(info wire.Ring, managed bool) (wire.Ring, error) {
 		delete(b.pending, info.Name)
 		return wire.Ring{}, refuseHostMemory(info.Name, b.dir, info.MemoryBytes, free)
 	}
-	r, err := buildRing(b.dir, info)
+	r, err := buildRing(b.dir, info, from)
 
 	b.mu.Lock()
 	defer b.unlock()
@@ -71,14 +73,18 @@ func (b *Broker) nextEpoch(micros uint64) uint64 {
 	return b.lastEpoch
 }
 
-// RemoveRing deletes a ring and everything in it. While attachments are
-// honoured it is refused (wire.ErrRingInUse) unless force is set; then those
-// attached learn from the ring that it is gone.
+// RemoveRing deletes a ring and everything in it. While attachments are honoured,
+// or a gateway writes to it, it is refused (wire.ErrRingInUse) unless force is set;
+// then those attached, and the gateway, learn from the ring that it is gone.
 func (b *Broker) RemoveRing(name string, force bool) error {
 	b.mu.Lock()
 	r, err := b.ringNamed(name)
 	if err == nil {
-		if n := r.honoured(wire.RoleConsumer) + r.honoured(wire.RoleProducer); n > 0 && !force {
+		switch n := r.honoured(wire.RoleConsumer) + r.honoured(wire.RoleProducer); {
+		case force:
+		case r.written:
+			err = refuseMirrorInUse(r.info, n)
+		case n > 0:
 			err = refuseInUse(name, n)
 		}
 	}
@@ -107,7 +113,8 @@ func (b *Broker) RemoveRing(name string, force bool) error {
 // daemon dies, and the next one tells them.
 func (b *Broker) takeOut(r *ring) (grave string, err error) {
 	name := r.info.Name
-	grave = fmt.Sprintf("%s%s-%d", removePrefix, name, r.info.Epoch)
+	// By the time it was made: a mirror may come back with the epoch it had, and go again.
+	grave = fmt.Sprintf("%s%s-%d", removePrefix, name, r.info.CreatedNS)
 	if err := os.Rename(r.dir, filepath.Join(b.dir, grave)); err != nil {
 		return "", fmt.Errorf("remove ring %s: %w", name, err)
 	}
@@ -125,7 +132,7 @@ func (b *Broker) takeOut(r *ring) (grave string, err error) {
 		b.raise(Event{Kind: EventFailed, Ring: name, Detail: "close the ring", Err: err})
 	}
 	delete(b.rings, name)
-	b.pending[grave] = reservation{r.info.MemoryBytes, r.info.Owner}
+	b.pending[grave] = reservation{r.bytes(), r.info.Owner}
 	b.raise(Event{Kind: EventRemoved, Ring: name})
 	return grave, nil
 }

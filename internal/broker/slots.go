@@ -56,6 +56,7 @@ type slotRecord struct {
 	UntilNanos int64             `json:"until_ns,omitempty"` // when the ring stops honouring it, 0 for never
 	Keeps      bool              `json:"keeps,omitempty"`    // it leaves a cursor when it ends
 	Resumed    bool              `json:"resumed,omitempty"`  // it began with a cursor
+	Own        bool              `json:"own,omitempty"`      // the daemon itself holds it, for another host
 }
 
 // freed is what stays of a record when its slot is free.

@@ -174,6 +174,7 @@ func geometry(r wire.Ring) shmring.Config {
 		Many:         r.Producers == wire.ProducersMany,
 		Timestamps:   r.Timestamps,
 		Checksum:     r.Checksum,
+		Mirror:       r.Mirror != nil,
 	}
 }
 

@@ -25,7 +25,10 @@ func (b *Broker) DescribeRing(name string) (wire.DescribeRingOut, error) {
 		return wire.DescribeRingOut{}, err
 	}
 	stats, attachments := b.measure(r)
-	return wire.DescribeRingOut{Ring: r.describe(), Stats: stats, Attachments: attachments}, nil
+	return wire.DescribeRingOut{
+		Ring: r.describe(), Stats: stats, Attachments: attachments,
+		Problems: append(r.problems(), b.stuckClaims(r)...),
+	}, nil
 }
 
 // Attachments lists what one ring ("": every ring) has lent, by ring, role and
@@ -58,7 +61,7 @@ func (b *Broker) Stats(ring string) (wire.StatsOut, error) {
 }
 
 // measure reads a ring's figures. A ring that gives none is retired, and shows
-// as corrupt with zeros.
+// as corrupt, with those that were read last.
 func (b *Broker) measure(r *ring) (wire.RingStats, []wire.Attachment) {
 	stats := b.readStats(r)
 	out := wire.RingStats{
@@ -88,13 +91,14 @@ func (b *Broker) measure(r *ring) (wire.RingStats, []wire.Attachment) {
 
 func (b *Broker) readStats(r *ring) shmring.Stats {
 	if r.retired != nil {
-		return shmring.Stats{}
+		return r.last
 	}
 	stats, err := r.mem.Stats()
 	if err != nil {
 		b.retire(r, err)
-		return shmring.Stats{}
+		return r.last
 	}
+	r.last = stats
 	return stats
 }
 

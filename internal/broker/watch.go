@@ -94,8 +94,7 @@ func (b *Broker) sweep() {
 		if r.retired != nil || len(r.held) == 0 {
 			continue
 		}
-		if _, err := r.mem.Stats(); err != nil {
-			b.retire(r, err)
+		if b.readStats(r); r.retired != nil {
 			continue
 		}
 		b.lookAtClaims(r)

@@ -19,7 +19,8 @@ const (
 	ConnectionsMax = 65536
 )
 
-// Defaults of keys that a file leaves out. Those of a ring are in ring.go.
+// Defaults of keys that a file leaves out. Those of a ring, of
+// the gateway and of a feed stand with their limits.
 const (
 	DefaultMode        = os.FileMode(0o660)
 	DefaultMemoryBytes = 1 << 30
@@ -47,6 +48,8 @@ type Config struct {
 	Admin   Admin
 	Limits  Limits
 	Rings   []Ring // nil when there are none; names are unique
+	Gateway Gateway
+	Feeds   []Feed // nil when there are none; names are unique
 	Log     Log
 }
 
@@ -106,6 +109,7 @@ func withoutRings() *Config {
 			Attachments: DefaultAttachments,
 			Connections: DefaultConnections,
 		},
-		Log: Log{Level: DefaultLevel, Format: DefaultFormat},
+		Gateway: Gateway{HandshakeTimeout: DefaultHandshakeTimeout, DeadAfter: DefaultDeadAfter},
+		Log:     Log{Level: DefaultLevel, Format: DefaultFormat},
 	}
 }

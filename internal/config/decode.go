@@ -122,6 +122,12 @@ func (d *decoder) add(line int, err error) {
 // full tells that there are more errors than will be shown.
 func (d *decoder) full() bool { return len(d.errs) > errorsMax }
 
+// written tells whether the file has the key or list item at path.
+func (d *decoder) written(path string) bool {
+	_, written := d.lines[path]
+	return written
+}
+
 // line returns the line of path or, where the file does not have it, of the
 // nearest thing around it.
 func (d *decoder) line(path string) int {

@@ -17,6 +17,13 @@ func TestReferenceHasEveryKey(t *testing.T) {
 	c.Limits.PerUID = config.PerUID{Memory: config.MemoryBytesMin, Attachments: 1, Connections: 1}
 	someone := &config.Principals{Users: []string{"a"}}
 	c.Rings[0].Allow = config.Allow{Produce: someone, Consume: someone, Gate: someone}
+	peer := mustParse(t, "gateway: {tls: off, peers: [{name: b, address: \"b:1\", mirror: [md]}]}").Gateway.Peers[0]
+	files := config.TLS{Cert: "/c", Key: "/k", CA: "/a"}
+	peer.TLS = files
+	peer.Mirror[0].Allow = config.Allow{Consume: someone, Gate: someone}
+	c.Gateway.TLS, c.Gateway.Peers = files, []config.Peer{peer}
+	c.Feeds = mustParse(t, "rings: [{name: md}]\nfeeds: [{name: f, ring: md, connect: \"b:1\", direction: in, framing: fix}]").Feeds
+	c.Feeds[0].Listen = ":1" // printed, though a file may not have both
 	out, err := c.YAML()
 	if err != nil {
 		t.Fatal(err)
@@ -38,8 +45,16 @@ func TestReferenceHasEveryKey(t *testing.T) {
 			rows[strings.Trim(cells[0], "| `")] = cells
 		}
 	}
+	given := []string{"gateway.peers[].name", "gateway.peers[].address", "gateway.peers[].mirror[].ring", "gateway.peers[].mirror[].as",
+		"feeds[].name", "feeds[].ring", "feeds[].connect", "feeds[].listen", "feeds[].direction", "feeds[].framing"}
+	for _, at := range []string{"gateway.tls.", "gateway.peers[].tls."} {
+		given = append(given, at+"cert", at+"key", at+"ca")
+	}
 	prose := map[string]bool{"dir": true, "control.socket": true, "rings[].name": true, "rings[].record_max": true,
 		"limits.per_uid.memory": true, "limits.per_uid.attachments": true, "limits.per_uid.connections": true}
+	for _, key := range given {
+		prose[key] = true
+	}
 	for key, value := range keys {
 		cells, ok := rows[key]
 		if !ok {
@@ -52,19 +67,23 @@ func TestReferenceHasEveryKey(t *testing.T) {
 		}
 		delete(rows, key)
 	}
-	delete(rows, "rings[].allow") // the section whose parts have rows of their own
+	for _, section := range []string{"rings[].allow", "gateway.tls", "gateway.peers", "gateway.peers[].tls", "gateway.peers[].mirror"} {
+		delete(rows, section) // its parts have rows of their own
+	}
 	for key := range rows {
 		t.Errorf("docs/CONFIGURATION.md has a row for %s, which is no key", key)
 	}
 }
 
-// leaves gathers the keys below n with their values; the rights of a ring, whose
-// values are lists, count as leaves.
+// leaves gathers the keys below n with their values; lists of words, and the
+// rights of a ring, whose values are such lists, count as leaves.
 func leaves(n *yaml.Node, path string, out map[string]string) {
 	switch {
+	case n.Kind == yaml.SequenceNode && (len(n.Content) == 0 || n.Content[0].Kind == yaml.ScalarNode):
+		out[path] = "[]"
 	case n.Kind == yaml.SequenceNode:
 		leaves(n.Content[0], path+"[]", out)
-	case strings.HasPrefix(path, "rings[].allow."):
+	case strings.HasPrefix(path, "rings[].allow."), strings.HasPrefix(path, "gateway.peers[].mirror[].allow."):
 		out[path] = "(section)"
 	case n.Kind == yaml.MappingNode:
 		for i := 0; i < len(n.Content); i += 2 {

@@ -18,6 +18,9 @@ func FuzzParse(f *testing.F) {
 	for text := range badFiles() {
 		f.Add([]byte(text))
 	}
+	for text := range badGateways() {
+		f.Add([]byte(text))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := config.Parse("f", data)
 		if err != nil {

@@ -37,7 +37,8 @@ func TestParseWithoutKeysIsDefaultsWithoutRings(t *testing.T) {
 	want.Rings = nil
 	for _, text := range []string{"", "\n", "# only a comment\n", "---\n", "{}\n", "\ufeff",
 		"rings:\n", "rings: []\n", "control:\n  # mode: \"0600\"\nlimits:\nadmin:\nlog: {}\n",
-		"dir: \"\"\ncontrol: {socket: '', group: '', admin_group: ''}\nadmin: {listen: ''}\n"} {
+		"dir: \"\"\ncontrol: {socket: '', group: '', admin_group: ''}\nadmin: {listen: ''}\n",
+		"gateway:\nfeeds:\n", "gateway: {name: '', listen: '', export: [], peers: []}\nfeeds: []\n"} {
 		same(t, mustParse(t, text), want)
 	}
 }
@@ -75,8 +76,60 @@ rings:
       groups: [DESK\traders]
 - {name: a.b_c-D9, capacity: 64KiB, record_max: 1B, demote_after: 1ms, policy: block, resume_for: 0, allow: *who}
 - name: least
+gateway:
+  name: a.example
+  listen: ":9465"
+  tls: {cert: /pki/a.crt, key: /pki/../pki/a.key, ca: /pki/ca.crt}
+  export: [7, least]
+  busy_poll: true
+  handshake_timeout: 100ms
+  dead_after: 1m
+  peers:
+  - name: b.example
+    address: "[fd00::2]:9465"
+    tls: off
+    mirror:
+    - md
+    - ring: md
+      as: md2
+      policy: block
+      consumers_max: 64
+      resume_for: 24h
+      allow: {consume: {users: [bob]}, gate: {groups: [1]}}
+    - {ring: fills}
+    allow: {export: [a.b_c-D9], import: [in], gate: ["7"]}
+  - name: c
+feeds:
+- {name: f, ring: least, connect: "localhost:1", direction: in, framing: fix, frame_max: 16MiB, idle_timeout: 24h}
+- name: g
+  ring: md2
+  listen: "127.0.0.1:0"
+  direction: out
+  framing: u16be
+  frame_max: 1
+  connections_max: 4096
 log: {level: debug, format: json}
 `
+
+// everyGateway is what everyKey says of other hosts.
+func everyGateway() config.Gateway {
+	return config.Gateway{
+		Name: "a.example", Listen: ":9465",
+		TLS:    config.TLS{Cert: "/pki/a.crt", Key: "/pki/a.key", CA: "/pki/ca.crt"},
+		Export: []string{"7", "least"}, BusyPoll: true, HandshakeTimeout: 100 * time.Millisecond, DeadAfter: time.Minute,
+		Peers: []config.Peer{
+			{Name: "b.example", Address: "[fd00::2]:9465", TLS: config.TLS{Off: true},
+				Mirror: []config.Mirror{
+					{Ring: "md", As: "md", Policy: config.PolicyDemote, ConsumersMax: 16},
+					{Ring: "md", As: "md2", Policy: config.PolicyBlock, ConsumersMax: 64, ResumeFor: 24 * time.Hour,
+						Allow: config.Allow{Consume: &config.Principals{Users: []string{"bob"}}, Gate: &config.Principals{Groups: []string{"1"}}}},
+					{Ring: "fills", As: "fills", Policy: config.PolicyDemote, ConsumersMax: 16},
+				},
+				Allow: config.PeerAllow{Export: []string{"a.b_c-D9"}, Import: []string{"in"}, Gate: []string{"7"}}},
+			{Name: "c"},
+		},
+	}
+}
 
 func TestParseEveryKey(t *testing.T) {
 	allow := config.Allow{
@@ -100,6 +153,13 @@ func TestParseEveryKey(t *testing.T) {
 				DemoteAfter: time.Hour, ResumeFor: 24 * time.Hour, Allow: allow},
 			small, least,
 		},
+		Gateway: everyGateway(),
+		Feeds: []config.Feed{
+			{Name: "f", Ring: "least", Connect: "localhost:1", Direction: config.DirectionIn, Framing: config.FramingFIX,
+				FrameMax: 16 << 20, IdleTimeout: 24 * time.Hour, ConnectionsMax: 16},
+			{Name: "g", Ring: "md2", Listen: "127.0.0.1:0", Direction: config.DirectionOut, Framing: config.FramingU16,
+				FrameMax: 1, ConnectionsMax: 4096},
+		},
 		Log: config.Log{Level: config.LevelDebug, Format: config.FormatJSON},
 	})
 }
@@ -112,7 +172,8 @@ func TestRingsMayFillTheLimits(t *testing.T) {
 }
 
 func TestYAMLReadsBackEqual(t *testing.T) {
-	for _, text := range []string{"", everyKey, "limits: {per_uid: {attachments: 1}}", "control: {group: \"0010x\"}", "rings: [{name: \"true\"}, {name: 1e3}]"} {
+	for _, text := range []string{"", everyKey, "limits: {per_uid: {attachments: 1}}", "control: {group: \"0010x\"}", "rings: [{name: \"true\"}, {name: 1e3}]",
+		"gateway: {tls: off, listen: \"h:0\"}", "gateway: {peers: [{name: a, address: \"b:1\", tls: 'off', mirror: [{ring: on}]}]}"} {
 		want := mustParse(t, text)
 		out, err := want.YAML()
 		if err != nil {

@@ -17,6 +17,8 @@ type (
 		Admin   printedAdmin   `yaml:"admin"`
 		Limits  printedLimits  `yaml:"limits"`
 		Rings   []printedRing  `yaml:"rings"`
+		Gateway printedGateway `yaml:"gateway"`
+		Feeds   []printedFeed  `yaml:"feeds"`
 		Log     printedLog     `yaml:"log"`
 	}
 	printedControl struct {
@@ -73,8 +75,9 @@ func printPerUID(q PerUID) printedPerUID {
 	return p
 }
 
-// YAML prints c with every key, defaults included; rights and quotas that nobody
-// has given are left out, for want of a word for none. Parse of the text gives a
+// YAML prints c with every key, defaults included; rights, quotas
+// and TLS that nobody has given are left out, for want of a word for none, and of
+// a feed's addresses the one it does not have. Parse of the text gives a
 // Config equal to c.
 func (c *Config) YAML() ([]byte, error) {
 	p := printedConfig{
@@ -93,7 +96,11 @@ func (c *Config) YAML() ([]byte, error) {
 			Connections: c.Limits.Connections,
 			PerUID:      printPerUID(c.Limits.PerUID),
 		},
-		Log: printedLog(c.Log),
+		Gateway: printGateway(c.Gateway),
+		Log:     printedLog(c.Log),
+	}
+	for _, f := range c.Feeds {
+		p.Feeds = append(p.Feeds, printFeed(f))
 	}
 	for _, r := range c.Rings {
 		p.Rings = append(p.Rings, printedRing{

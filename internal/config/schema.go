@@ -20,6 +20,8 @@ func (d *decoder) config(c *Config, root *yaml.Node) {
 		{"admin", d.admin(&c.Admin)},
 		{"limits", d.limits(&c.Limits)},
 		{"rings", d.rings(&c.Rings)},
+		{"gateway", d.gateway(&c.Gateway)},
+		{"feeds", d.feeds(&c.Feeds)},
 		{"log", d.log(&c.Log)},
 	})
 }
@@ -149,31 +151,6 @@ func (d *decoder) names(out *[]string) decodeFunc {
 			*out = append(*out, s)
 			return validPrincipal(s)
 		}))
-	}
-}
-
-// checkTogether judges what no key can be judged for alone.
-func (d *decoder) checkTogether(c *Config) {
-	owner := map[string]string{}
-	var sum Size
-	for i, r := range c.Rings {
-		path := index("rings", i)
-		sum += r.Capacity
-		if first, ok := owner[r.Name]; ok && r.Name != "" {
-			d.bad(join(path, "name"), quote(r.Name), fmt.Sprintf("a name of its own: %s on line %d has this one",
-				first, d.line(join(first, "name"))))
-			continue
-		}
-		owner[r.Name] = path
-	}
-	if len(c.Rings) > c.Limits.Rings {
-		d.bad("rings", fmt.Sprintf("%d rings", len(c.Rings)),
-			fmt.Sprintf("at most limits.rings, %d; raise the limit or remove rings", c.Limits.Rings))
-	}
-	// A sum over values that were refused would be about numbers nobody wrote.
-	if len(d.errs) == 0 && sum > c.Limits.Memory {
-		d.bad("rings", fmt.Sprintf("capacities of %v in sum", sum),
-			fmt.Sprintf("at most limits.memory, %v; raise the limit or make rings smaller", c.Limits.Memory))
 	}
 }
 

@@ -65,6 +65,8 @@ func (t *session) handlerOf(method string) handler {
 		return handle(t.listAttachments)
 	case wire.MethodStats:
 		return handle(t.stats)
+	case wire.MethodListLinks:
+		return handle(t.listLinks)
 	case wire.MethodReload:
 		return handleWaiting(t.reload)
 	}

@@ -23,6 +23,7 @@ func FuzzSession(f *testing.F) {
 		`{"method":"io.brokerd.Broker.Attach","parameters":{"ring":"md","role":"consumer","policy":"block","token":"t"}}` + "\x00",
 		`{"method":"io.brokerd.Broker.Attach","parameters":{"ring":"md","role":"producer","epoch":1}}` + "\x00",
 		`{"method":"io.brokerd.Broker.Attach","parameters":{"ring":"md","role":"consumer","name":"risk","resume":true}}` + "\x00",
+		`{"method":"io.brokerd.Broker.ListLinks"}` + "\x00",
 		`{"method":"io.brokerd.Broker.Reload"}` + "\x00",
 		`{"method":"io.brokerd.Broker.Detach","parameters":{"id":"md/c0.1"}}` + "\x00",
 		`{"method":"io.brokerd.Broker.RemoveRing","parameters":{"name":"../x","force":true}}` + "\x00",

@@ -36,6 +36,11 @@ type Options struct {
 	// Config tells which file the configuration came from, "" for none, and when
 	// it was last reloaded, in ns since 1970 (UTC), 0 for never. May be nil.
 	Config func() (file string, reloadedNS int64)
+	// Links tells what the gateway does. nil: there is none.
+	Links func() wire.ListLinksOut
+	// Problems tells what an operator should look at besides what the broker knows,
+	// a sentence each. May be nil.
+	Problems func() []string
 	// Observe is told of every call: the method without its interface
 	// ("unknown" for what is none) and "ok" or the error without its interface.
 	// May be nil.
@@ -70,6 +75,12 @@ func New(o Options) *Server {
 	}
 	if o.Config == nil {
 		o.Config = func() (string, int64) { return "", 0 }
+	}
+	if o.Links == nil {
+		o.Links = func() wire.ListLinksOut { return wire.ListLinksOut{} }
+	}
+	if o.Problems == nil {
+		o.Problems = func() []string { return nil }
 	}
 	if o.Beat == nil {
 		o.Beat = func() {}

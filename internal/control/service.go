@@ -2,6 +2,7 @@ package control
 
 import (
 	"os"
+	"slices"
 
 	"brokerd/internal/wire"
 )
@@ -21,6 +22,10 @@ func (t *session) getInterfaceDescription(in wire.GetInterfaceDescriptionIn) (wi
 		return wire.GetInterfaceDescriptionOut{Description: wire.ServiceDescription}, nil
 	}
 	return wire.GetInterfaceDescriptionOut{}, noInterface(in.Interface)
+}
+
+func (t *session) listLinks(wire.ListLinksIn) (wire.ListLinksOut, error) {
+	return t.server.o.Links(), nil
 }
 
 func (t *session) getStatus(wire.GetStatusIn) (wire.GetStatusOut, error) {
@@ -43,7 +48,7 @@ func (t *session) getStatus(wire.GetStatusIn) (wire.GetStatusOut, error) {
 		RingsAdopted:   b.Adopted,
 		Repairs:        uint64(b.Repairs),
 		Quarantined:    b.Quarantined,
-		Problems:       b.Problems,
+		Problems:       slices.Concat(b.Problems, o.Problems()),
 		ConfigFile:     file,
 		ReloadedNS:     reloaded,
 	}, nil

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"brokerd/internal/broker"
 	"brokerd/internal/config"
+	"brokerd/internal/gateway"
 )
 
 // Plan is what a start with a configuration takes.
@@ -44,6 +46,9 @@ func Check(ctx context.Context, file string, cfg *config.Config) (Plan, error) {
 	bad(err)
 	_, err = groupID(ctx, "control.admin_group", cfg.Control.AdminGroup)
 	bad(err)
+	settings, err := gatewaySettings(cfg, os.Hostname)
+	bad(err)
+	bad(gateway.CheckFiles(settings))
 	for i, r := range cfg.Rings {
 		bytes, err := broker.Plan(ringSpec(r))
 		if err != nil {

@@ -16,6 +16,7 @@ import (
 	"brokerd/internal/broker"
 	"brokerd/internal/config"
 	"brokerd/internal/control"
+	"brokerd/internal/gateway"
 	"brokerd/internal/metrics"
 	"brokerd/internal/unixconn"
 	"brokerd/internal/wire"
@@ -45,7 +46,8 @@ type daemon struct {
 	handed   *unixconn.Listener // from the service manager; owned until the control server takes it, nil then
 	inherits bool               // the control socket is the service manager's
 	broker   *broker.Broker
-	control  atomic.Pointer[control.Server] // nil until it listens; a scrape can come first
+	control  atomic.Pointer[control.Server]  // nil until it listens; a scrape can come first
+	gateway  atomic.Pointer[gateway.Gateway] // nil until the rings are there
 	reloads  reloads
 
 	failed chan error     // a loop that ended by itself; room for one, further ones are consequences
@@ -110,6 +112,7 @@ func (d *daemon) start(ctx context.Context) error {
 		{"opening the admin listener", d.startAdmin},
 		{"opening the control socket", d.startControl},
 		{"creating the configured rings", d.makeRings},
+		{"opening the gateway", d.startGateway},
 		{"listening to SIGHUP", d.startReloads},
 	}
 	for _, s := range steps {
@@ -126,7 +129,7 @@ func (d *daemon) start(ctx context.Context) error {
 	status, cfg := d.broker.Status(), d.cfg.Load()
 	d.log.Info("ready", zap.String("socket", cfg.Control.Socket), zap.String("dir", cfg.Dir),
 		zap.Int("rings", status.Rings), zap.Int("adopted", status.Adopted), zap.String("version", d.version))
-	for _, problem := range status.Problems {
+	for _, problem := range slices.Concat(status.Problems, openLinks(cfg.Gateway)) {
 		d.log.Warn("needs a look", zap.String("problem", problem))
 	}
 	return nil
@@ -234,7 +237,7 @@ func methods() []string {
 	names := []string{unknownMethod}
 	for _, full := range []string{
 		wire.MethodCreateRing, wire.MethodRemoveRing, wire.MethodListRings, wire.MethodDescribeRing,
-		wire.MethodAttach, wire.MethodDetach, wire.MethodListAttachments, wire.MethodStats, wire.MethodGetStatus,
+		wire.MethodAttach, wire.MethodDetach, wire.MethodListAttachments, wire.MethodStats, wire.MethodGetStatus, wire.MethodListLinks,
 		wire.MethodReload, wire.MethodGetInfo, wire.MethodGetInterfaceDescription,
 	} {
 		names = append(names, full[strings.LastIndexByte(full, '.')+1:])

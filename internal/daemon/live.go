@@ -9,7 +9,7 @@ import (
 )
 
 // key is one key of the configuration beside the rings, which the broker
-// compares.
+// compares, and the gateway's, which that does.
 type key struct {
 	name string
 	// stays says why the key cannot change while the daemon runs; "" when it can.

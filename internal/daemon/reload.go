@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"brokerd/internal/config"
+	"brokerd/internal/gateway"
 	"brokerd/internal/wire"
 )
 
@@ -81,7 +82,7 @@ func (d *daemon) reload(ctx context.Context) (wire.ReloadOut, error) {
 		return wire.ReloadOut{}, err
 	}
 	d.enter(wire.DaemonReady, d.rings(), "READY=1")
-	for _, text := range out.Kept {
+	for _, text := range slices.Concat(out.Kept, openLinks(d.cfg.Load().Gateway)) {
 		d.log.Warn("reload: " + text)
 	}
 	d.log.Info("reloaded", zap.String("file", out.File), zap.Int("changed", len(out.Changed)), zap.Int("kept", len(out.Kept)))
@@ -102,8 +103,9 @@ func (d *daemon) apply(ctx context.Context) (wire.ReloadOut, error) {
 		d.broker.SetLimits(brokerLimits(old.Limits))
 		return wire.ReloadOut{}, wire.InvalidConfig(d.file, "%v", &linesError{d.file + ": ", err})
 	}
+	links, linksKept := d.applyGateway(read.gateway)
 	changed, kept := compare(keys(d.inherits), old, next)
-	for _, text := range changed { // the broker and the control server write down what becomes of rings and rights
+	for _, text := range changed { // the broker, the gateway and the control server write down what becomes of theirs
 		d.log.Info("reload: " + text)
 	}
 	d.level.SetLevel(read.level)
@@ -113,9 +115,20 @@ func (d *daemon) apply(ctx context.Context) (wire.ReloadOut, error) {
 	ended := server.Reauthorize()
 	return wire.ReloadOut{
 		File:    d.file,
-		Changed: slices.Concat(changed, ringsChanged, ended),
-		Kept:    slices.Concat(kept, ringsKept),
+		Changed: slices.Concat(changed, ringsChanged, links, ended),
+		Kept:    slices.Concat(kept, ringsKept, linksKept),
 	}, nil
+}
+
+// applyGateway lets the gateway work by s, which it has been asked about. When it
+// cannot after all, the rings have changed already: then links stay as they are,
+// and that is said.
+func (d *daemon) applyGateway(s gateway.Settings) (changed, kept []string) {
+	changed, kept, err := d.gateway.Load().Apply(s)
+	if err != nil {
+		return nil, []string{fmt.Sprintf("gateway and feeds stay as they were: %v", err)}
+	}
+	return changed, kept
 }
 
 // errNoFile is a reload of the built-in configuration.
@@ -124,6 +137,7 @@ var errNoFile = errors.New("brokerd runs on its built-in configuration, so there
 // reading is a file that was found good, and what its names stand for.
 type reading struct {
 	cfg      *config.Config // resolved
+	gateway  gateway.Settings
 	adminGID int
 	level    zapcore.Level
 }
@@ -147,6 +161,12 @@ func (d *daemon) readAgain(ctx context.Context) (reading, error) {
 	var r reading
 	if r.cfg, err = Resolve(cfg); err != nil {
 		return reading{}, err
+	}
+	if r.gateway, err = gatewaySettings(cfg, os.Hostname); err != nil {
+		return reading{}, err
+	}
+	if err := d.gateway.Load().Check(r.gateway); err != nil {
+		return reading{}, &linesError{d.file + ": ", err}
 	}
 	if r.adminGID, err = groupID(ctx, "control.admin_group", cfg.Control.AdminGroup); err != nil {
 		return reading{}, err

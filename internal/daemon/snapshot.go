@@ -28,7 +28,7 @@ func (d *daemon) snapshot() (metrics.Snapshot, error) {
 		Adoptions:      uint64(status.Adopted),
 		Repairs:        status.Repairs,
 		Quarantined:    len(status.Quarantined),
-		Problems:       len(status.Problems),
+		Problems:       len(status.Problems) + len(openLinks(cfg.Gateway)),
 	}
 	s.ReloadsOK, s.ReloadsFailed, s.LastReloadNanos = d.reloads.counts()
 	var connections map[uint32]int
@@ -42,6 +42,7 @@ func (d *daemon) snapshot() (metrics.Snapshot, error) {
 	for _, a := range stats.Attachments {
 		s.Attachments = append(s.Attachments, attachmentSnapshot(a))
 	}
+	addLinks(&s, d.links())
 	s.Users = userSnapshots(d.broker.Rings(), stats.Attachments, connections, uint32(os.Geteuid()), cfg.Limits.PerUID)
 	return s, nil
 }

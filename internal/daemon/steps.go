@@ -102,10 +102,12 @@ func (d *daemon) startControl(ctx context.Context) error {
 			state, _ := d.phase.get()
 			return string(state)
 		},
-		Config:  d.configured,
-		Reload:  d.reload,
-		Observe: d.requests.Count,
-		Beat:    beat,
+		Config:   d.configured,
+		Reload:   d.reload,
+		Links:    d.links,
+		Problems: func() []string { return openLinks(d.cfg.Load().Gateway) },
+		Observe:  d.requests.Count,
+		Beat:     beat,
 	})
 	d.control.Store(server)
 	d.spawnBeating("control accept loop", release, func(ctx context.Context) error { return server.Serve(ctx, listener) })

@@ -11,5 +11,5 @@
 // the former): what is not known, or is too much, is counted as "other". The
 // number of series is otherwise bounded by the limits of the configuration:
 // one set for each ring, one for each attachment, one for each user who has
-// either or is connected.
+// either or is connected, one for each link that mirrors and for each feed.
 package metrics

@@ -37,6 +37,18 @@ func sample() Snapshot {
 			{Ring: "md", Role: "producer", Slot: 0, State: "detached", PositionBytes: 24},
 			{Ring: "md", Name: "bottom", Role: "consumer", Slot: 1, State: "resumable"},
 		},
+		Links: []Link{
+			{Peer: "b", Role: "mirror", Ring: "md-b", Origin: "md", State: "connected", SinceNanos: 1_500_000_000, PositionBytes: 40, LagBytes: 41,
+				LagRecords: 42, RTTNanos: 250_000_000, Reconnects: 43, Gaps: 44, GapRecords: 45, BytesIn: 46, BytesOut: 47, CRCErrors: 48},
+			{Peer: "c", Role: "export", Ring: "md", Origin: "md", State: "waiting"},
+		},
+		RemoteClients: []RemoteClients{{Ring: "md", Role: "reader", Count: 49}},
+		Refusals:      []Refusal{{Reason: "identity", Count: 50}},
+		Feeds: []Feed{
+			{Name: "x", Ring: "md", Direction: "in", State: "listening", SinceNanos: 2_500_000_000, Connections: 51,
+				Frames: 52, Bytes: 53, BadFrames: 54, Reconnects: 55, Dropped: 56},
+			{Name: "y", Ring: "md", Direction: "out", State: "novel"},
+		},
 	}
 }
 
@@ -82,6 +94,7 @@ func TestScrapeShowsTheSnapshot(t *testing.T) {
 	requests.Count("Attach", "ok")
 	requests.Count("invented", "MethodNotFound")
 	const top, producer = "{name=top,ring=md,role=consumer,slot=0}", "{name=,ring=md,role=producer,slot=0}"
+	const link, feed = "{origin=md,peer=b,ring=md-b,role=mirror}", "{direction=in,feed=x,ring=md}"
 	want := map[string]float64{
 		"brokerd_build_info{version=v1.2.3}": 1, "brokerd_ready{}": 1,
 		"brokerd_memory_bytes{}": 4096, "brokerd_memory_limit_bytes{}": 8192,
@@ -111,6 +124,19 @@ func TestScrapeShowsTheSnapshot(t *testing.T) {
 		"brokerd_attachment_lag_bytes" + top: 21, "brokerd_attachment_missed_records_total" + top: 22,
 		"brokerd_attachment_checksum_errors_total" + top: 25, "brokerd_attachment_missed_bytes_total" + top: 23, "brokerd_attachment_demotions_total" + top: 1,
 		"brokerd_attachment_demotions_total" + producer: 0,
+
+		"brokerd_link_state{origin=md,peer=b,ring=md-b,role=mirror,state=connected}": 1, "brokerd_link_state{origin=md,peer=b,ring=md-b,role=mirror,state=waiting}": 0,
+		"brokerd_link_state{origin=md,peer=c,ring=md,role=export,state=connected}": 0, "brokerd_link_state{origin=md,peer=c,ring=md,role=export,state=waiting}": 1,
+		"brokerd_link_state_since_timestamp_seconds" + link: 1.5, "brokerd_link_position_bytes" + link: 40,
+		"brokerd_link_lag_bytes" + link: 41, "brokerd_link_lag_records" + link: 42, "brokerd_link_rtt_seconds" + link: 0.25,
+		"brokerd_link_reconnects_total" + link: 43, "brokerd_link_gaps_total" + link: 44, "brokerd_link_gap_records_total" + link: 45,
+		"brokerd_link_received_bytes_total" + link: 46, "brokerd_link_sent_bytes_total" + link: 47, "brokerd_link_crc_errors_total" + link: 48,
+		"brokerd_remote_clients{ring=md,role=reader}": 49, "brokerd_refused_handshakes_total{reason=identity}": 50,
+		"brokerd_feed_state{direction=in,feed=x,ring=md,state=listening}": 1, "brokerd_feed_state{direction=in,feed=x,ring=md,state=connected}": 0,
+		"brokerd_feed_state{direction=out,feed=y,ring=md,state=novel}": 1, "brokerd_feed_state{direction=out,feed=y,ring=md,state=listening}": 0,
+		"brokerd_feed_state_since_timestamp_seconds" + feed: 2.5, "brokerd_feed_connections" + feed: 51, "brokerd_feed_frames_total" + feed: 52,
+		"brokerd_feed_bytes_total" + feed: 53, "brokerd_feed_bad_frames_total" + feed: 54, "brokerd_feed_reconnects_total" + feed: 55,
+		"brokerd_feed_dropped_total" + feed: 56,
 	}
 	got := scrape(t, h)
 	for series, value := range want {

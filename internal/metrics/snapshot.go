@@ -23,6 +23,11 @@ type Snapshot struct {
 	Users       []User
 	Rings       []Ring
 	Attachments []Attachment
+
+	Links         []Link
+	RemoteClients []RemoteClients
+	Refusals      []Refusal
+	Feeds         []Feed
 }
 
 // User is what one user has. UID is unique in a Snapshot.

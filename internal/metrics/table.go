@@ -38,7 +38,8 @@ type emitter func(value float64, labels ...string)
 
 // table lists every metric of brokerd.
 func table() []family {
-	return slices.Concat(daemonFamilies(), userFamilies(), ringFamilies(), attachmentFamilies())
+	return slices.Concat(daemonFamilies(), userFamilies(), ringFamilies(), attachmentFamilies(),
+		linkFamilies(), feedFamilies())
 }
 
 func daemonFamilies() []family {

@@ -63,7 +63,7 @@ func (c *consumer) begin(from Start) error {
 
 // startAt is the end of every way to a start, which hold has secured.
 func (c *consumer) startAt(at boundary) {
-	c.pos, c.seq = at.pos, at.seq
+	c.pos, c.seq, c.released = at.pos, at.seq, at
 	if c.keep {
 		c.saveCursor()
 	}
@@ -154,12 +154,9 @@ func (c *consumer) startBoundary(from Start, announce uint64) (boundary, error) 
 	case startLatest:
 		return c.recent()
 	}
-	if from.position >= low && from.position <= announce {
-		for n := from.position/c.chunk + 1; n > low/c.chunk; n-- {
-			at, ok := c.syncAt(n - 1)
-			if ok && at.pos >= low && at.pos <= from.position {
-				return at, nil
-			}
+	if from.position <= c.reach(announce) {
+		if at, ok := c.newestSync(low, from.position); ok {
+			return at, nil
 		}
 	}
 	return boundary{}, c.positionError(from.position, false)
@@ -181,11 +178,12 @@ func (c *consumer) walkToStart(from Start, at boundary) (end boundary, ok bool, 
 	if from.kind == startOldest {
 		return at, true, nil
 	}
-	limit := from.position
+	var good bool
 	if from.kind == startLatest {
-		limit = at.pos + c.capacity/2
+		end, good = c.walkToEnd(at)
+	} else {
+		end, good = c.walkTo(at, from.position)
 	}
-	end, good := c.walkToEnd(at, limit)
 	loadsBefore(&c.private)
 	if load64(c.b, offAnnounce) > at.pos+c.capacity {
 		return end, false, nil
@@ -193,8 +191,8 @@ func (c *consumer) walkToStart(from Start, at boundary) (end boundary, ok bool, 
 	if !good {
 		return end, false, corruptAt(end.pos, "bad record header")
 	}
-	if from.kind == startPosition && end.pos != limit {
-		return end, false, c.positionError(limit, end.pos > limit)
+	if from.kind == startPosition && end.pos != from.position {
+		return end, false, c.positionError(from.position, end.pos > from.position)
 	}
 	return end, true, nil
 }

@@ -9,7 +9,8 @@ func (c *consumer) entry() uint64 { return consumerEntry(c.slot) }
 // it; a producer adds to space_waiters (full fence) and then loads the gate
 // again before it sleeps: one of the two sees the other.
 func (c *consumer) publish() (wake bool) {
-	gate := c.pos
+	done := c.done()
+	gate := done.pos
 	if c.keep {
 		gate = c.saved // what a successor needs is held for it
 	}
@@ -18,17 +19,30 @@ func (c *consumer) publish() (wake bool) {
 		store64(c.page, cuGate, gate)
 		wake = load32(c.b, offSpaceWaiters) != 0
 	}
-	if c.told != c.pos {
-		c.told = c.pos
-		storeRel64(c.page, cuPosition, c.pos)
-		storeRel64(c.page, cuSequence, c.seq)
-		storeRel64(c.page, cuMissed, c.stats.MissedRecords)
-		storeRel64(c.page, cuMissedBytes, c.stats.MissedBytes)
-		storeRel64(c.page, cuGaps, c.stats.GapRecords)
-		storeRel64(c.page, cuDelivered, c.stats.Delivered)
-		storeRel64(c.page, cuChecksum, c.stats.ChecksumErrors)
+	if c.told != done.pos {
+		c.told = done.pos
+		stats := &c.stats
+		if c.spans {
+			stats = &c.settled
+		}
+		storeRel64(c.page, cuPosition, done.pos)
+		storeRel64(c.page, cuSequence, done.seq)
+		storeRel64(c.page, cuMissed, stats.MissedRecords)
+		storeRel64(c.page, cuMissedBytes, stats.MissedBytes)
+		storeRel64(c.page, cuGaps, stats.GapRecords)
+		storeRel64(c.page, cuDelivered, stats.Delivered)
+		storeRel64(c.page, cuChecksum, stats.ChecksumErrors)
 	}
 	return wake
+}
+
+// done is the boundary before which this reader needs nothing any more: what gate,
+// statistics and cursor tell.
+func (c *consumer) done() boundary {
+	if c.spans {
+		return c.released
+	}
+	return boundary{c.pos, c.seq}
 }
 
 // tell publishes gate and statistics and wakes a producer that waits for them.
@@ -43,11 +57,12 @@ func (c *consumer) tell() {
 // first, so a reader killed in between leaves the former cursor.
 func (c *consumer) saveCursor() {
 	c.saves++
+	done := c.done()
 	entry := cuCursorEntries + c.saves&1*16
-	storeRel64(c.page, entry, c.pos)
-	storeRel64(c.page, entry+8, c.seq)
+	storeRel64(c.page, entry, done.pos)
+	storeRel64(c.page, entry+8, done.seq)
 	storeRel64(c.page, cuCursor, c.saves)
-	c.saved = c.pos
+	c.saved = done.pos
 }
 
 // savedCursor is what a former reader of the slot left. ok is false when it ended
@@ -56,7 +71,7 @@ func (c *consumer) savedCursor() (at boundary, ok bool) {
 	c.saves = load64(c.page, cuCursor)
 	entry := cuCursorEntries + c.saves&1*16
 	at = boundary{load64(c.page, entry), load64(c.page, entry+8)}
-	return at, c.saves != 0 && at.pos%recordAlign == 0 && at.pos <= load64(c.b, offAnnounce) && at.seq <= at.pos/recordAlign
+	return at, c.saves != 0 && at.pos%recordAlign == 0 && at.pos <= c.reach(load64(c.b, offAnnounce)) && at.seq <= at.pos/recordAlign
 }
 
 // due says whether enough was read to publish without having to wait: a
@@ -94,7 +109,8 @@ func (c *consumer) alive() error {
 	if !c.gating { // only a faulting cursor page gets a block reader evicted
 		return ErrDetached
 	}
-	if load64(c.b, offAnnounce) > c.pos+2*c.capacity {
+	// A mirror may jump that far ahead of a reader that it still respects.
+	if !c.mirror && load64(c.b, offAnnounce) > c.pos+2*c.capacity {
 		return corruptAt(c.pos, "a producer went past a lossless reader's gate")
 	}
 	return nil

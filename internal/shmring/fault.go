@@ -66,3 +66,24 @@ func within(b []byte, addr uintptr) (uintptr, bool) {
 	base := addressOf(b)
 	return addr - base, addr >= base && addr < base+uintptr(len(b))
 }
+
+// Guarded runs fn, which looks at memory that was lent (a span, a view), and makes
+// a fault of any mapping ErrFault.
+func Guarded(fn func()) (err error) {
+	defer guard(&err, debug.SetPanicOnFault(true))
+	fn()
+	return nil
+}
+
+func guard(err *error, before bool) {
+	debug.SetPanicOnFault(before)
+	r := recover()
+	if r == nil {
+		return
+	}
+	fault, ok := r.(interface{ Addr() uintptr })
+	if !ok {
+		panic(r)
+	}
+	*err = fmt.Errorf("%w: at address %#x", ErrFault, fault.Addr())
+}

@@ -23,7 +23,9 @@ func alignedBytes(n uint64) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), n)
 }
 
-func newHeapRing(t testing.TB, c Config) *heapRing {
+func newHeapRing(t testing.TB, c Config) *heapRing { return newHeapRingAt(t, c, boundary{}) }
+
+func newHeapRingAt(t testing.TB, c Config, start boundary) *heapRing {
 	t.Helper()
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
@@ -40,10 +42,7 @@ func newHeapRing(t testing.TB, c Config) *heapRing {
 	}
 	r.m.data = b
 	r.ring = ring{geometry: c.geometry(), b: b, cursors: r.m.cursors}
-	store32(b, offState, uint32(StateLive))
-	if c.Many {
-		store64(b, offTail, tailWord(0, ownerNone, 0))
-	}
+	r.formatWords(start)
 	return &heapRing{Ring: r, config: c}
 }
 

@@ -44,7 +44,7 @@ func (c *consumer) conflate(p part) part {
 			p, others, filtered, gaps = q, 0, 0, 0
 		case q.kind == kindData:
 			others, filtered = others+1, filtered+1
-		case q.kind == kindGap:
+		case !q.missed: // a gap, or a jump that counts as one
 			others, gaps = others+q.lost, gaps+q.lost
 		}
 		at = q.after(at)

@@ -17,7 +17,8 @@ const (
 	flagMany       = 1 << 0
 	flagTimestamps = 1 << 1
 	flagChecksum   = 1 << 2
-	flagsKnown     = flagMany | flagTimestamps | flagChecksum
+	flagMirror     = 1 << 3
+	flagsKnown     = flagMany | flagTimestamps | flagChecksum | flagMirror
 )
 
 // Header page of the data file. What is before offCRC is the configuration:
@@ -176,6 +177,7 @@ type Config struct {
 	Many         bool   // several producers, up to ProducersMax
 	Timestamps   bool   // publish time in every record
 	Checksum     bool   // CRC32C in every record
+	Mirror       bool   // of another ring: written by a Mirror only
 }
 
 // Validate says whether a ring of this geometry can exist.
@@ -210,6 +212,11 @@ func (c Config) ProducersMax() int {
 // capacity can be made to take: an eighth of it less the overhead of a record.
 func RecordMaxFor(capacity uint64) uint64 { return capacity/8 - recordOverheadBytesMax }
 
+// ChunkBytesMax is the most that a span, and a chunk of a mirror, may have: an
+// eighth of the ring, which holds any single part. It bounds the walk to the end
+// of a mirror whose writer was killed before it had marked the way (mirror.go).
+func (c Config) ChunkBytesMax() int { return int(c.Capacity / 8) }
+
 // MemoryBytes is what all files of the ring take together.
 func (c Config) MemoryBytes() uint64 {
 	return c.dataBytes() + uint64(c.ConsumersMax)*cursorPageBytes
@@ -226,6 +233,9 @@ func (c Config) flags() (f uint32) {
 	}
 	if c.Checksum {
 		f |= flagChecksum
+	}
+	if c.Mirror {
+		f |= flagMirror
 	}
 	return f
 }
@@ -278,6 +288,7 @@ func DecodeHeader(header []byte, fileBytes uint64) (Config, error) {
 		Many:         flags&flagMany != 0,
 		Timestamps:   flags&flagTimestamps != 0,
 		Checksum:     flags&flagChecksum != 0,
+		Mirror:       flags&flagMirror != 0,
 	}
 	if err := c.Validate(); err != nil {
 		return Config{}, fmt.Errorf("%w: header: %w", ErrCorrupt, err)

@@ -35,8 +35,8 @@ func TestMemoryLayoutDocument(t *testing.T) {
 		"formatMagic": formatMagic, "formatVersion": formatVersion, "consumerSlotBytes": consumerSlotBytes,
 		"producerSlotBytes": producerSlotBytes, "syncEntryBytes": syncEntryBytes, "chunksPerRing": chunksPerRing,
 		"cursorPageBytes": cursorPageBytes, "hintBytesFormat": hintBytesFormat,
-		"kindData": kindData, "kindPad": kindPad, "kindGap": kindGap, "kindEnd": kindEnd,
-		"flagMany": flagMany, "flagTimestamps": flagTimestamps, "flagChecksum": flagChecksum,
+		"kindData": kindData, "kindPad": kindPad, "kindGap": kindGap, "kindEnd": kindEnd, "kindJump": kindJump,
+		"flagMany": flagMany, "flagTimestamps": flagTimestamps, "flagChecksum": flagChecksum, "flagMirror": flagMirror,
 		"recordAlign": recordAlign, "recordHeaderBytes": recordHeaderBytes,
 	}
 	row := regexp.MustCompile("(?m)^\\| (0x[0-9A-Fa-f]+|[0-9]+) \\|.*\\| `([a-zA-Z]+)` \\|$")
@@ -99,7 +99,7 @@ func TestDecodeHeader(t *testing.T) {
 		"capacity":        {func(b []byte) { b[offCapacity] = 1; sealHeader(b) }, size, ErrCorrupt},
 		"record_max":      {func(b []byte) { b[offRecordMax+3] = 1; sealHeader(b) }, size, ErrCorrupt},
 		"key without top": {func(b []byte) { b[offKey+7] &= 0x0F; sealHeader(b) }, size, ErrCorrupt},
-		"unknown flag":    {func(b []byte) { b[offFlags] |= 8; sealHeader(b) }, size, ErrCorrupt},
+		"unknown flag":    {func(b []byte) { b[offFlags] |= 16; sealHeader(b) }, size, ErrCorrupt},
 		"other offset":    {func(b []byte) { b[offDataOff] = 16; sealHeader(b) }, size, ErrCorrupt},
 		"reserved byte":   {func(b []byte) { b[0x50] = 1; sealHeader(b) }, size, ErrCorrupt},
 		"short file":      {func([]byte) {}, size - 1, ErrCorrupt},

@@ -1,13 +1,10 @@
 package shmring
 
 import (
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"time"
 )
 
@@ -23,66 +20,6 @@ type Ring struct {
 	data   *os.File   // owned
 	pages  []*os.File // owned, one per consumer slot
 	closed bool
-}
-
-// Create makes the files of a ring in dir, which exists and is empty: memory is
-// reserved, slots are free, the magic is stored last. On error what was made is
-// left for the caller to remove with the directory. Errors: ErrNoSpace.
-func Create(dir string, c Config) (*Ring, error) {
-	if err := c.Validate(); err != nil {
-		return nil, err
-	}
-	for c.Key>>60 == 0 {
-		var word [8]byte
-		if _, err := rand.Read(word[:]); err != nil {
-			return nil, fmt.Errorf("draw a ring key: %w", err)
-		}
-		c.Key = binary.LittleEndian.Uint64(word[:])
-	}
-	r := &Ring{config: c, dir: dir}
-	err := r.allocate()
-	if err == nil {
-		err = r.mapData()
-	}
-	if err == nil {
-		err = r.format()
-	}
-	if err != nil {
-		return nil, errors.Join(err, r.Close())
-	}
-	return r, nil
-}
-
-func (r *Ring) allocate() (err error) {
-	if r.data, err = allocate(filepath.Join(r.dir, "data"), r.config.dataBytes()); err != nil {
-		return err
-	}
-	for slot := range r.config.ConsumersMax {
-		f, err := allocate(r.cursorPath(slot), cursorPageBytes)
-		if err != nil {
-			return err
-		}
-		r.pages = append(r.pages, f)
-	}
-	return nil
-}
-
-func (r *Ring) format() (err error) {
-	defer r.m.catch(&err, debug.SetPanicOnFault(true))
-	r.config.encodeHeader(r.b)
-	if r.config.Many {
-		store64(r.b, offTail, tailWord(0, ownerNone, 0))
-	}
-	store32(r.b, offState, uint32(StateLive))
-	for slot := range r.config.ConsumersMax {
-		page, err := r.page(slot)
-		if err != nil {
-			return err
-		}
-		store64(page, cuGate, gateNone)
-	}
-	store64(r.b, offMagic, formatMagic)
-	return nil
 }
 
 // Open takes over the files of a ring that an earlier daemon made. Nothing in
@@ -126,8 +63,10 @@ func (r *Ring) mapData() (err error) {
 }
 
 func (r *Ring) cursorPath(slot int) string {
-	return filepath.Join(r.dir, fmt.Sprintf("c%02d", slot))
+	return filepath.Join(r.dir, cursorName(slot))
 }
+
+func cursorName(slot int) string { return fmt.Sprintf("c%02d", slot) }
 
 // page maps a cursor page when it is first needed: a host may hold more rings
 // and slots than a process may have mappings.

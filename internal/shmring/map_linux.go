@@ -58,6 +58,20 @@ func allocate(path string, size uint64) (*os.File, error) {
 	return f, nil
 }
 
+// anonymous makes a file without a name. Only who was lent it maps it, so nobody
+// can fill up what its memory comes from, and it is taken page by page.
+func anonymous(name string, size uint64) (*os.File, error) {
+	fd, err := unix.MemfdCreate("ring-"+name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("memfd_create: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "memfd:ring-"+name)
+	if err := f.Truncate(int64(size)); err != nil {
+		return nil, errors.Join(fmt.Errorf("%d bytes for %s: %w", size, f.Name(), err), f.Close())
+	}
+	return f, nil
+}
+
 func reserve(f *os.File, size uint64) error {
 	for {
 		err := unix.Fallocate(int(f.Fd()), 0, 0, int64(size))

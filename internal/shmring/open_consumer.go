@@ -21,6 +21,9 @@ type ConsumerOptions struct {
 	// that starts FromResume; a gating reader goes on gating until the daemon
 	// takes the slot back.
 	KeepCursor bool
+	// Spans is for a reader that takes spans (NextSpan): gate, statistics and
+	// cursor follow Release and not what was handed out.
+	Spans bool
 }
 
 // TagsMax is how many tags a reader can select.
@@ -59,6 +62,9 @@ func OpenConsumer(data, cursor *os.File, o ConsumerOptions) (c *Consumer, err er
 	if o.Policy < PolicyBlock || o.Policy > PolicyLatest {
 		return nil, fmt.Errorf("policy %s: want block, demote, skip or latest", o.Policy)
 	}
+	if o.Spans && len(o.Tags) > 0 {
+		return nil, errors.New("a reader of spans gets all records: it cannot select tags")
+	}
 	if len(o.Tags) > TagsMax {
 		return nil, fmt.Errorf("%d tags: want at most %d", len(o.Tags), TagsMax)
 	}
@@ -86,7 +92,7 @@ func OpenConsumer(data, cursor *os.File, o ConsumerOptions) (c *Consumer, err er
 
 // newConsumer sets up a Consumer over bytes that are already mapped.
 func newConsumer(b, page []byte, config Config, o ConsumerOptions) *Consumer {
-	return &Consumer{
+	c := &Consumer{
 		consumer: consumer{
 			ring:       ring{geometry: config.geometry(), b: b},
 			page:       page,
@@ -98,12 +104,16 @@ func newConsumer(b, page []byte, config Config, o ConsumerOptions) *Consumer {
 			gate:       gateNone,
 			tags:       o.Tags,
 			keep:       o.KeepCursor,
-			buf:        make([]byte, config.RecordMax),
+			spans:      o.Spans,
 		},
 		m:      mapping{data: b, cursors: [][]byte{page}},
 		config: config,
 		wait:   o.Wait,
 	}
+	if !o.Spans {
+		c.buf = make([]byte, config.RecordMax)
+	}
+	return c
 }
 
 func (c *Consumer) attachGuarded(from Start) (err error) {
@@ -115,6 +125,7 @@ func (c *Consumer) attachGuarded(from Start) (err error) {
 		return err
 	}
 	c.start = c.pos
+	c.released, c.startSeq = boundary{c.pos, c.seq}, c.seq-c.stats.MissedRecords
 	return nil
 }
 
@@ -142,6 +153,10 @@ func (c *Consumer) Demoted() bool { return c.stats.Demoted }
 func (c *Consumer) Stats() ConsumerStats {
 	s := c.stats
 	s.Position, s.Sequence = c.Position(), c.Sequence()
+	if c.spans {
+		s = c.settled
+		s.Position, s.Sequence, s.Demoted = c.released.pos, c.released.seq, c.stats.Demoted
+	}
 	s.Gating, s.Policy, s.Generation = c.gating, c.policy, c.generation
 	return s
 }

@@ -53,19 +53,15 @@ func OpenProducer(data *os.File, cursors []*os.File, o ProducerOptions) (p *Prod
 	if err != nil {
 		return nil, err
 	}
-	if o.Slot < 0 || o.Slot >= config.ProducersMax() || len(cursors) != config.ConsumersMax {
-		return nil, fmt.Errorf("slot %d with %d cursor pages: want a slot from 0 to %d and %d pages", o.Slot, len(cursors), config.ProducersMax()-1, config.ConsumersMax)
+	if config.Mirror {
+		return nil, errors.New("the ring is a mirror: only what comes from its origin is written to it")
 	}
-	m := mapping{}
-	if m.data, err = mapFile(data, config.dataBytes(), true); err != nil {
+	if o.Slot < 0 || o.Slot >= config.ProducersMax() {
+		return nil, fmt.Errorf("producer slot %d: want 0 to %d", o.Slot, config.ProducersMax()-1)
+	}
+	m, err := mapForWriter(data, cursors, config)
+	if err != nil {
 		return nil, err
-	}
-	for _, f := range cursors {
-		page, err := mapFile(f, cursorPageBytes, false)
-		if err != nil {
-			return nil, errors.Join(err, m.unmap())
-		}
-		m.cursors = append(m.cursors, page)
 	}
 	p = newProducer(m.data, m.cursors, config, o)
 	p.fenced = !registerMembarrier()
@@ -73,6 +69,24 @@ func OpenProducer(data *os.File, cursors []*os.File, o ProducerOptions) (p *Prod
 		return nil, errors.Join(err, p.m.unmap())
 	}
 	return p, nil
+}
+
+// mapForWriter maps data read-write and all cursor pages read-only.
+func mapForWriter(data *os.File, cursors []*os.File, config Config) (m mapping, err error) {
+	if len(cursors) != config.ConsumersMax {
+		return m, fmt.Errorf("%d cursor pages: the ring has %d", len(cursors), config.ConsumersMax)
+	}
+	if m.data, err = mapFile(data, config.dataBytes(), true); err != nil {
+		return m, err
+	}
+	for _, f := range cursors {
+		page, err := mapFile(f, cursorPageBytes, false)
+		if err != nil {
+			return m, errors.Join(err, m.unmap())
+		}
+		m.cursors = append(m.cursors, page)
+	}
+	return m, nil
 }
 
 // newProducer sets up a Producer over bytes that are already mapped.
@@ -103,7 +117,7 @@ func (m *mapping) unmap() (err error) {
 
 // evict ends the hold of a reader whose page faulted: only that reader has
 // write access to the file, so only it can have truncated it.
-func (p *Producer) evict(slot int) {
+func (p *producer) evict(slot int) {
 	p.held.evicted[slot] = load32(p.b, consumerEntry(slot)+csGeneration)
 	p.demote(slot)
 }

@@ -52,6 +52,11 @@ func (c *consumer) resync() bool {
 		c.miss(at, at.seq-c.seq)
 		return true
 	}
+	// In a mirror the only one may be the target of a jump, not announced yet.
+	if at, ok := c.newestSync(announce+1, c.reach(announce)); ok && at.pos > c.pos && at.seq >= c.seq {
+		c.miss(at, at.seq-c.seq)
+		return true
+	}
 	return false
 }
 

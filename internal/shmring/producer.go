@@ -156,7 +156,11 @@ func (p *producer) part(kind, frame, header uint64) {
 	}
 	off := p.at(p.tail)
 	put64(p.b, off+8, header)
-	word := p.commitWord(p.tail, kind)
+	p.store(off, p.commitWord(p.tail, kind))
+}
+
+// store stores a commit word.
+func (p *producer) store(off, word uint64) {
 	if p.fenced || load64(p.b, offFenceMask) != 0 {
 		store64(p.b, off, word) // a sleeper without membarrier relies on it
 	} else {

@@ -30,6 +30,15 @@ type consumer struct {
 	missed    uint64 // since the last record delivered
 	missedLen uint64
 	gaps      uint64
+
+	// Of a reader of spans (span.go):
+	spans     bool
+	released  boundary // before it the caller is done
+	stableEnd uint64   // of the stable spans that were handed out
+	startSeq  uint64
+	looked    uint64 // position of the last look for a reason to stop
+	ledger    spanLedger
+	settled   ConsumerStats // as of released
 }
 
 // passedPartsMax is how many parts poll passes over before its caller looks
@@ -39,11 +48,22 @@ const passedPartsMax = 1024
 // errPassing: poll has passed over many parts and has not found a record yet.
 var errPassing = errors.New("passing over records")
 
-// poll looks for the next record, stepping over pads, gaps and records whose tag
-// is not wanted. It returns ErrEmpty, errPassing, ErrEndOfStream or ErrCorrupt,
-// or a data part at c.pos which is checked as far as its header goes; a lappable
-// reader must still copy and ask lapped.
+// poll looks for the next record, stepping over everything else. It returns
+// ErrEmpty, errPassing, ErrEndOfStream or ErrCorrupt, or a data part as find does.
 func (c *consumer) poll() (part, error) {
+	p, err := c.find()
+	if err == nil && p.kind == kindEnd {
+		c.step(p)
+		return part{}, ErrEndOfStream
+	}
+	return p, err
+}
+
+// find looks for the next record or end, stepping over pads, gaps, jumps and
+// records whose tag is not wanted. It returns ErrEmpty, errPassing or ErrCorrupt,
+// or a part at c.pos which is checked as far as its header goes; a lappable
+// reader must still copy data and ask lapped.
+func (c *consumer) find() (part, error) {
 	for passed, skipped := 0, false; passed < passedPartsMax; {
 		pos := c.pos
 		kind := c.kindAt(load64(c.b, c.geometry.at(pos)), pos)
@@ -59,7 +79,7 @@ func (c *consumer) poll() (part, error) {
 				continue
 			}
 		}
-		p, ok := c.parse(kind, pos, load64(c.b, c.geometry.at(pos)+8))
+		p, ok := c.partAt(kind, pos)
 		if kind == kindData && ok && c.wants(p.tag) {
 			if c.policy == PolicyLatest {
 				p = c.conflate(p)
@@ -75,11 +95,11 @@ func (c *consumer) poll() (part, error) {
 		if !ok {
 			return part{}, corruptAt(pos, "header of a part of kind %d is malformed (%d bytes)", kind, p.frame)
 		}
+		if kind == kindEnd {
+			return p, nil
+		}
 		c.step(p)
-		switch kind {
-		case kindEnd:
-			return part{}, ErrEndOfStream
-		case kindData:
+		if kind == kindData {
 			c.stats.Filtered++
 		}
 		passed++
@@ -92,6 +112,10 @@ func (c *consumer) wants(tag uint16) bool { return len(c.tags) == 0 || slices.Co
 // step goes past a part.
 func (c *consumer) step(p part) {
 	at := p.after(boundary{c.pos, c.seq})
+	if p.missed {
+		c.miss(at, p.lost)
+		return
+	}
 	c.pos, c.seq = at.pos, at.seq
 	c.gaps += p.lost
 	c.stats.GapRecords += p.lost
@@ -171,7 +195,7 @@ func (c *consumer) finish() {
 		c.step(c.open)
 		c.open = part{}
 	}
-	if c.keep && c.saved != c.pos {
+	if c.keep && c.saved != c.done().pos {
 		c.saveCursor()
 	}
 }

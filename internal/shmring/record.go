@@ -5,7 +5,7 @@ import "hash/crc32"
 // A record, aligned to 16 bytes, frame = align16(16 + 8*timestamps + len + 4*checksum):
 //
 //	00 commit u64 = (position | kind) xor key, stored last
-//	08 len u32    data: payload bytes; pad, gap, end: frame bytes
+//	08 len u32    data: payload bytes; pad, gap, end, jump: frame bytes
 //	0C aux u32    data: tag in the low 16 bits; gap: records lost in the low 24;
 //	              many producers: the top 8 bits of a claim's first part name the
 //	              slot whose claim ended here, ownerNone in the others
@@ -21,6 +21,7 @@ const (
 	kindPad  = 2 // filler up to the end of the ring
 	kindGap  = 3 // a claim that died; aux counts its records
 	kindEnd  = 4 // end of stream
+	kindJump = 5 // in a mirror: the next part is elsewhere (jump.go)
 	kindMask = recordAlign - 1
 
 	gapRecordsMask = 1<<24 - 1
@@ -38,7 +39,11 @@ type geometry struct {
 	tailBytes uint64 // behind the payload: the checksum
 	recordMax uint64
 	claimMax  uint64 // bytes that a claim may cover: a record and the pad before it
+	spanMax   uint64 // bytes of a span, and of a chunk of a mirror (Config.ChunkBytesMax)
 	hintBytes uint64 // how far a hint may lag behind its producer's newest record
+
+	kindMax uint64 // kinds above it are no parts here
+	mirror  bool
 
 	castagnoli *crc32.Table
 }
@@ -54,7 +59,13 @@ func (c Config) geometry() geometry {
 		bodyOff:   recordHeaderBytes,
 		recordMax: uint64(c.RecordMax),
 		claimMax:  c.Capacity / 4,
+		spanMax:   uint64(c.ChunkBytesMax()),
 		hintBytes: hintBytesFormat,
+		kindMax:   kindEnd,
+		mirror:    c.Mirror,
+	}
+	if c.Mirror {
+		g.kindMax = kindJump
 	}
 	if c.Timestamps {
 		g.bodyOff += timestampBytes
@@ -82,19 +93,20 @@ func (g *geometry) kindAt(word, pos uint64) uint64 {
 	if v&^kindMask != pos {
 		return 0
 	}
-	if kind := v & kindMask; kind <= kindEnd {
+	if kind := v & kindMask; kind <= g.kindMax {
 		return kind
 	}
 	return 0
 }
 
 // part is one step of a walk through the ring: its kind, its whole length, and
-// for data the payload's length, for gaps the records it stands for.
+// for data the payload's length, for gaps and jumps the records it stands for.
 type part struct {
 	kind    uint64
-	frame   uint64
+	frame   uint64 // jump: to its target
 	payload uint64
 	lost    uint64
+	missed  bool // jump: lost counts as missed, not as gap
 	tag     uint16
 	header  uint64 // len | aux<<32, as loaded
 }

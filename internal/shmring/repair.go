@@ -19,6 +19,30 @@ func (r *Ring) Repair(slot int) (gapRecords int, err error) {
 	return int(lost), err
 }
 
+// Published says whether what was claimed at a position was committed, as a record or
+// an end; false also for a gap. Overwritten since, it was: an open claim holds
+// producers, and nobody asks for one that became a gap a lap ago (Journal.Settle). It
+// must be asked before another producer may claim the same position. Error: ErrFault.
+func (r *Ring) Published(position uint64) (done bool, err error) {
+	defer r.m.catch(&err, debug.SetPanicOnFault(true))
+	return r.published(position), nil
+}
+
+func (r *ring) published(position uint64) bool {
+	if position%recordAlign != 0 || position >= positionMax {
+		return false
+	}
+	p, ok := r.next(position)
+	if ok && p.kind == kindPad {
+		p, ok = r.next(position + p.frame)
+	}
+	loadsBefore(new(uint64))
+	if load64(r.b, offAnnounce) > position+r.capacity {
+		return true
+	}
+	return ok && (p.kind == kindData || p.kind == kindEnd)
+}
+
 // repair ends the claim of a dead producer, if it won one. Each step may be done
 // again: a repairer that dies in between is followed by another.
 //

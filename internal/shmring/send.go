@@ -21,6 +21,10 @@ func (p *Producer) Reserve(ctx context.Context, n int) ([]byte, error) {
 	return p.b[off : off+uint64(n) : off+uint64(n)], nil
 }
 
+// ClaimPosition is where the open claim begins, after Reserve: at its pad, if it
+// has one.
+func (p *Producer) ClaimPosition() uint64 { return p.tail }
+
 // Commit publishes the open record and wakes readers that sleep.
 func (p *Producer) Commit() error {
 	if p.frame == 0 {

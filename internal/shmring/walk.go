@@ -17,6 +17,19 @@ type boundary struct {
 	pos, seq uint64
 }
 
+// Boundary is a position where a part starts, bytes, and how many records of the
+// epoch are before it.
+type Boundary struct{ Position, Sequence uint64 }
+
+func (b Boundary) boundary() boundary { return boundary{b.Position, b.Sequence} }
+
+func (at boundary) public() Boundary { return Boundary{at.pos, at.seq} }
+
+// sane says whether a ring can have that boundary at all.
+func (at boundary) sane() bool {
+	return at.pos < positionMax && at.pos%recordAlign == 0 && at.seq <= at.pos/recordAlign
+}
+
 // next reads the part that is committed at pos. kind 0: nothing is committed
 // there. ok false: what is there was written by no correct producer (or, for a
 // reader that may be lapped, was overwritten between the two loads).
@@ -25,7 +38,16 @@ func (r *ring) next(pos uint64) (p part, ok bool) {
 	if kind == 0 {
 		return part{}, true
 	}
-	return r.parse(kind, pos, load64(r.b, r.at(pos)+8))
+	return r.partAt(kind, pos)
+}
+
+// partAt reads the part at pos, whose commit word says kind.
+func (r *ring) partAt(kind, pos uint64) (p part, ok bool) {
+	p, ok = r.parse(kind, pos, load64(r.b, r.at(pos)+8))
+	if kind == kindJump && ok {
+		return r.jumpAt(p, pos)
+	}
+	return p, ok
 }
 
 // after is the boundary behind part p at at.
@@ -34,7 +56,7 @@ func (p part) after(at boundary) boundary {
 	switch p.kind {
 	case kindData:
 		at.seq++
-	case kindGap:
+	case kindGap, kindJump:
 		at.seq += p.lost
 	}
 	return at
@@ -57,7 +79,8 @@ func (r *ring) pair(off uint64) (boundary, bool) {
 	if pos == syncNone || load64(r.b, off) != pos {
 		return boundary{}, false
 	}
-	return boundary{pos, seq}, pos < positionMax && pos%recordAlign == 0 && seq <= pos/recordAlign
+	at := boundary{pos, seq}
+	return at, at.sane()
 }
 
 func (r *ring) putPair(off uint64, at boundary) {
@@ -74,6 +97,27 @@ func (r *ring) syncEntry(pos uint64) uint64 {
 func (r *ring) syncAt(c uint64) (boundary, bool) {
 	at, ok := r.pair(syncOff + c%r.chunks*syncEntryBytes)
 	return at, ok && at.pos/r.chunk == c
+}
+
+// newestSync is the newest boundary from low to high in the sync table.
+func (r *ring) newestSync(low, high uint64) (best boundary, found bool) {
+	for entry := range r.chunks {
+		at, ok := r.pair(syncOff + entry*syncEntryBytes)
+		ok = ok && at.pos/r.chunk%r.chunks == entry && at.pos >= low && at.pos <= high
+		if ok && (!found || at.pos > best.pos) {
+			best, found = at, true
+		}
+	}
+	return best, found
+}
+
+// reach is the highest position that a boundary may have. A mirror jumps past
+// what it has announced, and writes the sync entry there at once (mirror.go).
+func (r *ring) reach(announce uint64) uint64 {
+	if r.mirror {
+		return positionMax
+	}
+	return announce
 }
 
 // hint is the newest of the producers' hints from low to announce: the start of
@@ -103,11 +147,8 @@ func (r *ring) recent() (boundary, error) {
 		}
 		low := r.oldest(announce)
 		best, found := r.hint(low, announce)
-		for c := low / r.chunk; c <= announce/r.chunk; c++ {
-			at, ok := r.syncAt(c)
-			if ok && at.pos >= low && at.pos <= announce && (!found || at.pos > best.pos) {
-				best, found = at, true
-			}
+		if at, ok := r.newestSync(low, r.reach(announce)); ok && (!found || at.pos > best.pos) {
+			best, found = at, true
 		}
 		if found {
 			return best, nil
@@ -130,7 +171,7 @@ func (r *ring) newest() (boundary, error) {
 		if err != nil {
 			return boundary{}, err
 		}
-		end, ok := r.walkToEnd(at, at.pos+r.capacity/2)
+		end, ok := r.walkToEnd(at)
 		if ok {
 			return end, nil
 		}
@@ -141,9 +182,26 @@ func (r *ring) newest() (boundary, error) {
 	return boundary{}, corruptAt(load64(r.b, offAnnounce), "the end of the ring cannot be found")
 }
 
-// walkToEnd follows records from at to the first that is not committed, or to
+// walkToEnd follows parts from at to the first that is not committed, over at
+// most half a ring. ok is false at a part that is not well formed.
+func (r *ring) walkToEnd(at boundary) (end boundary, ok bool) {
+	for left := r.capacity / 2; left > 0; {
+		p, ok := r.next(at.pos)
+		if !ok {
+			return at, false
+		}
+		if p.kind == 0 {
+			break
+		}
+		at = p.after(at)
+		left -= min(left, p.bytes())
+	}
+	return at, true
+}
+
+// walkTo follows parts from at to the first that is not committed or not below
 // limit. ok is false at a part that is not well formed.
-func (r *ring) walkToEnd(at boundary, limit uint64) (boundary, bool) {
+func (r *ring) walkTo(at boundary, limit uint64) (end boundary, ok bool) {
 	for at.pos < limit {
 		p, ok := r.next(at.pos)
 		if !ok {

@@ -23,6 +23,7 @@ const (
 	MethodDetach          = Interface + ".Detach"
 	MethodListAttachments = Interface + ".ListAttachments"
 	MethodStats           = Interface + ".Stats"
+	MethodListLinks       = Interface + ".ListLinks"
 	MethodReload          = Interface + ".Reload"
 	MethodGetStatus       = Interface + ".GetStatus"
 

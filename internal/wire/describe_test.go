@@ -23,6 +23,7 @@ func brokerMethods() map[string]inOut {
 		MethodDetach:          {DetachIn{}, DetachOut{}},
 		MethodListAttachments: {ListAttachmentsIn{}, ListAttachmentsOut{}},
 		MethodStats:           {StatsIn{}, StatsOut{}},
+		MethodListLinks:       {ListLinksIn{}, ListLinksOut{}},
 		MethodReload:          {ReloadIn{}, ReloadOut{}},
 		MethodGetStatus:       {GetStatusIn{}, GetStatusOut{}},
 	}

@@ -1,7 +1,8 @@
 // Package wire holds the words that brokerd and its clients exchange over the
 // control socket: the frames of the varlink protocol, the types of the
-// interface io.brokerd.Broker, and its errors. It encodes, decodes and checks
-// shapes; it does no I/O, keeps no state and knows no rights.
+// interface io.brokerd.Broker, and its errors; and the binary frames that hosts
+// exchange (link_*.go; docs/PROTOCOL.md, "Between hosts"). It encodes, decodes and
+// checks shapes; it does no I/O, keeps no state and knows no rights.
 //
 // Any package may import it. Everything that it decodes comes from a peer and
 // is distrusted: lengths are bounded, unknown members, wrong types and missing

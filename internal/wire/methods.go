@@ -40,6 +40,7 @@ type DescribeRingOut struct {
 	Ring        Ring             `json:"ring"`
 	Stats       RingStats        `json:"stats"`
 	Attachments List[Attachment] `json:"attachments"`
+	Problems    List[string]     `json:"problems"` // one sentence each, for an operator
 }
 
 // AttachIn is what Attach takes. Epoch is nil for whatever the ring has now.
@@ -94,6 +95,17 @@ type StatsOut struct {
 	TimeNS      int64            `json:"time_ns"` // since 1970, UTC
 	Rings       List[RingStats]  `json:"rings"`
 	Attachments List[Attachment] `json:"attachments"`
+}
+
+// ListLinksIn is what ListLinks takes.
+type ListLinksIn struct{}
+
+// ListLinksOut is what ListLinks answers.
+type ListLinksOut struct {
+	Listen   string            `json:"listen"` // address that other hosts connect to, "" for none
+	Links    List[Link]        `json:"links"`
+	Feeds    List[FeedStatus]  `json:"feeds"`
+	Refusals List[LinkRefusal] `json:"refusals"`
 }
 
 // ReloadIn is what Reload takes.

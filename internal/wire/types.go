@@ -60,6 +60,14 @@ type Ring struct {
 	MemoryBytes   uint64    `json:"memory_bytes"`
 	Owner         uint32    `json:"owner"`   // uid that its memory counts against
 	Managed       bool      `json:"managed"` // named by the daemon's configuration
+	Mirror        *MirrorOf `json:"mirror,omitempty"`
+}
+
+// MirrorOf is what a ring mirrors: a ring of another host, whose epoch, positions
+// and records it has. Only a gateway writes to it.
+type MirrorOf struct {
+	Peer string `json:"peer"` // name of the other brokerd in gateway.peers
+	Ring string `json:"ring"` // its name there
 }
 
 // Attachment is one process's hold on one ring. Policy is "" for a producer,

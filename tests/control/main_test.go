@@ -18,6 +18,7 @@ import (
 
 	"brokerd/internal/broker"
 	"brokerd/internal/control"
+	"brokerd/internal/shmring"
 	"brokerd/internal/unixconn"
 	"brokerd/internal/wire"
 )
@@ -60,6 +61,16 @@ func (s *service) reload(context.Context) (wire.ReloadOut, error) {
 		Kept: wire.List[string]{"dir stays /dev/shm/brokerd"}}, nil
 }
 
+// links has one of everything.
+func links() wire.ListLinksOut {
+	return wire.ListLinksOut{
+		Listen:   "[::]:7000",
+		Links:    wire.List[wire.Link]{{Peer: "b", Role: wire.LinkRoleReader, Ring: "md", Local: "md", State: wire.LinkConnected}},
+		Feeds:    wire.List[wire.FeedStatus]{{Name: "f", Ring: "md", Direction: "in", Framing: "line", State: "connected"}},
+		Refusals: wire.List[wire.LinkRefusal]{{Reason: "identity", Count: 1, Last: "somebody"}},
+	}
+}
+
 func start(t *testing.T) *service {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "brokerd-tests-control-")
@@ -88,6 +99,7 @@ func start(t *testing.T) *service {
 		State:  func() string { return string(s.state.Load().(wire.DaemonState)) },
 		Reload: s.reload,
 		Config: func() (string, int64) { return configFile, time.Now().UnixNano() },
+		Links:  links,
 	})
 	ctx, stop := context.WithCancel(context.Background())
 	watched, served := make(chan error, 1), make(chan error, 1)
@@ -123,6 +135,19 @@ func (s *service) ring(t *testing.T, spec wire.RingSpec) wire.Ring {
 		spec.Capacity = 64 << 10
 	}
 	ring, err := s.broker.CreateRing(spec, uint32(os.Getuid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ring
+}
+
+// mirror makes a ring as the gateway does.
+func (s *service) mirror(t *testing.T, name string) wire.Ring {
+	t.Helper()
+	ring, err := s.broker.CreateMirror(broker.MirrorSpec{
+		Name: name, Peer: "b", Ring: "md", ConsumersMax: 2,
+		Config: shmring.Config{Capacity: 64 << 10, RecordMax: 4096, Epoch: 7, Key: 1 << 62, Timestamps: true},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

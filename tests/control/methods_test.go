@@ -64,6 +64,7 @@ func samples() map[string]sample {
 		"Detach":          {in: func(_ *testing.T, w *world) any { return object{"id": w.id} }},
 		"ListAttachments": {in: func(*testing.T, *world) any { return object{"ring": "md"} }},
 		"Stats":           {in: func(*testing.T, *world) any { return object{"ring": "md", "interval_ms": 10} }},
+		"ListLinks":       {in: nothing},
 		"Reload":          {in: nothing},
 		"GetStatus":       {in: nothing},
 	}
@@ -87,13 +88,14 @@ func checkFiles(t *testing.T, a wire.AttachOut, files []*os.File) {
 	}
 }
 
-// newWorld has one ring with one reader and one writer, so that every list in
-// every reply has an element.
+// newWorld has one ring with one reader and one writer and one mirror, so that
+// every list in every reply has an element.
 func newWorld(t *testing.T) *world {
 	w := &world{service: start(t)}
 	w.conn = w.service.dial(t)
 	root := &wire.Principals{Users: wire.List[string]{"root"}}
 	w.service.ring(t, wire.RingSpec{Name: "md", Allow: &wire.Allow{Produce: root, Consume: root, Gate: root}})
+	w.service.mirror(t, "md.b")
 	for _, role := range []wire.Role{wire.RoleProducer, wire.RoleConsumer} {
 		in := object{"ring": "md", "role": role, "name": "first", "wait_strategy": "spin"}
 		var out wire.AttachOut

@@ -31,13 +31,15 @@ func layers() map[string]layer {
 		"internal/wire":     {},
 		"internal/config":   {[]string{"configs"}, []string{"gopkg.in/yaml.v3"}},
 
-		"internal/link":    {[]string{"internal/wire"}, nil},
+		"internal/framing": {},
+		"internal/pki":     {},
+		"internal/link":    {[]string{"internal/wire", "internal/shmring"}, nil},
 		"internal/broker":  {[]string{"internal/shmring", "internal/process", "internal/wire"}, nil},
 		"client":           {[]string{"internal/shmring", "internal/unixconn", "internal/process", "internal/wire", "internal/link"}, nil},
 		"internal/metrics": {nil, []string{prometheusLibrary}},
 
 		"internal/control": {[]string{"internal/broker", "internal/unixconn", "internal/process", "internal/wire"}, []string{zapLibrary}},
-		"internal/gateway": {[]string{"internal/broker", "internal/shmring", "internal/link", "internal/wire"}, []string{zapLibrary}},
+		"internal/gateway": {[]string{"internal/broker", "internal/shmring", "internal/process", "internal/link", "internal/framing", "internal/wire"}, []string{zapLibrary}},
 		"internal/uplink":  {[]string{"internal/broker", "internal/shmring", "internal/wire"}, []string{zapLibrary, "github.com/nats-io"}},
 
 		"internal/daemon": {[]string{
@@ -46,7 +48,7 @@ func layers() map[string]layer {
 		}, []string{zapLibrary, prometheusLibrary}},
 
 		"cmd/brokerd": {[]string{"configs", "internal/config", "internal/daemon"}, []string{zapLibrary}},
-		"cmd/brokerctl": {[]string{"client", "internal/shmring"},
+		"cmd/brokerctl": {[]string{"client", "internal/shmring", "internal/pki"},
 			[]string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/HdrHistogram/hdrhistogram-go"}},
 	}
 }

@@ -22,7 +22,7 @@
 /* Offsets and values of docs/MEMORY_LAYOUT.md, in its order. */
 enum {
 	CONFIGURATION_BYTES = 0x100, VERSION = 1, CRC_BEGIN = 0x008, CRC_END = 0x0FC,
-	FLAG_MANY = 1, FLAG_TIMESTAMPS = 2, FLAG_CHECKSUM = 4,
+	FLAG_MANY = 1, FLAG_TIMESTAMPS = 2, FLAG_CHECKSUM = 4, FLAG_MIRROR = 8,
 
 	OFF_STATE = 0x100, OFF_CONSUMER_MASK = 0x108, OFF_PARK_MASK = 0x110, OFF_FENCE_MASK = 0x118,
 	OFF_PRODUCER_MASK = 0x120, OFF_LENT_MASK = 0x128, STATE_LIVE = 1,
@@ -43,11 +43,12 @@ enum {
 	CURSOR_PAGE_BYTES = 4096, CU_GATE = 0x000, CU_SLEEP = 0x080, CU_POSITION = 0x100, CU_SEQUENCE = 0x108,
 	CU_MISSED = 0x110, CU_MISSED_BYTES = 0x118, CU_GAPS = 0x120, CU_DELIVERED = 0x128, CU_CHECKSUM = 0x130,
 
-	RECORD_ALIGN = 16, HEADER_BYTES = 16, LEN = 8, AUX = 12,
-	KIND_DATA = 1, KIND_PAD = 2, KIND_GAP = 3, KIND_END = 4,
+	RECORD_ALIGN = 16, HEADER_BYTES = 16, LEN = 8, AUX = 12, JUMP_TARGET = 16, JUMP_LOST = 24, JUMP_BYTES = 32,
+	KIND_DATA = 1, KIND_PAD = 2, KIND_GAP = 3, KIND_END = 4, KIND_JUMP = 5, JUMP_MISSED = 1,
 };
 #define MAGIC 0x31474E49524B5242u
 #define ALL_ONES UINT64_MAX
+#define POSITION_END (UINT64_C(1) << 60)
 
 /* The configuration, as it lies at the front of the data file. */
 struct configuration {
@@ -85,14 +86,15 @@ struct ring {
 	uint64_t capacity, chunk, key;
 	uint32_t record_max, generation;
 	unsigned slot, consumers_max, policy; /* policy: of a reader, POLICY_... */
-	bool many, timestamps, checksum, producer;
+	bool many, timestamps, checksum, mirror, producer;
 };
 
 /* A place where a part begins, and the sequence number there. */
 struct boundary { uint64_t position, sequence; };
 
-/* A committed part as it was found; bytes is its whole frame. */
-struct part { unsigned kind; uint32_t len, aux; uint64_t bytes, records; };
+/* A committed part as it was found; the next one is bytes further on. missed: its
+   records were missed, and are no gap. */
+struct part { unsigned kind; uint32_t len, aux; uint64_t bytes, records; bool missed; };
 
 /* ring.c */
 _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -160,8 +160,12 @@ void consumer_receive(struct consumer *c, struct record *out)
 		}
 		c->after = c->position + part.bytes;
 		c->sequence += part.records;
-		if (part.kind == KIND_GAP)
+		if (part.missed) {
+			release64(c->page, CU_MISSED, c->missed += part.records);
+			release64(c->page, CU_MISSED_BYTES, c->missed_bytes += part.bytes);
+		} else if (part.kind == KIND_GAP || part.kind == KIND_JUMP) {
 			release64(c->page, CU_GAPS, c->gaps += part.records);
+		}
 		out->end = part.kind == KIND_END;
 		if (part.kind == KIND_DATA || out->end) {
 			c->delivered += part.kind == KIND_DATA;

@@ -29,6 +29,8 @@ void producer_start(struct producer *p)
 	struct boundary b;
 	struct part part;
 
+	if (r->mirror)
+		fail("the ring is a mirror: no producer may write it");
 	p->slot = producer_slot(r, r->slot);
 	p->barrier = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0;
 	if (r->many) {

@@ -91,10 +91,11 @@ static uint64_t read_configuration(struct ring *r, int fd, uint64_t epoch)
 	check(c.consumers_max >= 1 && c.consumers_max <= SLOTS_MAX && c.producers_max == SLOTS_MAX, "the number of slots");
 	for (size_t i = 0; i < sizeof c.zero; i++)
 		check(!c.zero[i], "a reserved byte");
-	check(!(c.flags & ~(uint32_t)(FLAG_MANY | FLAG_TIMESTAMPS | FLAG_CHECKSUM)), "flags");
+	check(!(c.flags & ~(uint32_t)(FLAG_MANY | FLAG_TIMESTAMPS | FLAG_CHECKSUM | FLAG_MIRROR)), "flags");
 	r->capacity = c.capacity, r->chunk = c.chunk, r->key = c.key, r->record_max = c.record_max;
 	r->consumers_max = c.consumers_max;
 	r->many = c.flags & FLAG_MANY, r->timestamps = c.flags & FLAG_TIMESTAMPS, r->checksum = c.flags & FLAG_CHECKSUM;
+	r->mirror = c.flags & FLAG_MIRROR;
 	return DATA_AT + c.capacity;
 }
 
@@ -144,7 +145,22 @@ unsigned kind_at(const struct ring *r, uint64_t position)
 	uint64_t word = acquire64(at(r, position), 0) ^ r->key;
 	unsigned kind = word & 15;
 
-	return (word & ~UINT64_C(15)) == position && kind >= KIND_DATA && kind <= KIND_END ? kind : 0;
+	return (word & ~UINT64_C(15)) == position && kind >= KIND_DATA && kind <= (r->mirror ? KIND_JUMP : KIND_END) ? kind : 0;
+}
+
+/* Completes a jump at a position, whose header was read. */
+static bool jump_at(const struct ring *r, uint64_t position, struct part *out)
+{
+	uint64_t target;
+
+	out->missed = out->aux & JUMP_MISSED;
+	out->records = (out->aux & 0xFFFFFF) >> 1;
+	if (out->len == RECORD_ALIGN)
+		return true;
+	target = acquire64(at(r, position), JUMP_TARGET);
+	out->records = acquire64(at(r, position), JUMP_LOST);
+	out->bytes = target - position;
+	return out->len == JUMP_BYTES && target % RECORD_ALIGN == 0 && target >= position + JUMP_BYTES && target < POSITION_END;
 }
 
 /* Reads the header of the part at a position; kind 0 if none is committed. False
@@ -159,8 +175,11 @@ bool part_at(const struct ring *r, uint64_t position, struct part *out)
 	out->aux = atomic_load_explicit(u32_at(at(r, position), AUX), memory_order_relaxed);
 	out->bytes = out->kind == KIND_DATA ? frame_bytes(r, out->len) : out->len;
 	out->records = out->kind == KIND_DATA ? 1 : out->kind == KIND_GAP ? out->aux & 0xFFFFFF : 0;
-	return out->bytes >= HEADER_BYTES && out->bytes % RECORD_ALIGN == 0 &&
-	       out->bytes <= r->capacity - position % r->capacity && (out->kind != KIND_DATA || out->len <= r->record_max);
+	if (out->bytes < HEADER_BYTES || out->bytes % RECORD_ALIGN || out->bytes > r->capacity - position % r->capacity)
+		return false;
+	if (out->kind == KIND_JUMP)
+		return jump_at(r, position, out);
+	return out->kind != KIND_DATA || out->len <= r->record_max;
 }
 
 /* The checksum of a record that is, or was, at a position. */
@@ -183,7 +202,7 @@ static bool pair(const unsigned char *base, size_t offset, struct boundary *out)
 	out->position = acquire64(base, offset);
 	out->sequence = acquire64(base, offset + 8);
 	atomic_thread_fence(memory_order_acquire);
-	return atomic_load_explicit(u64_at(base, offset), memory_order_relaxed) == out->position;
+	return atomic_load_explicit(u64_at(base, offset), memory_order_relaxed) == out->position && out->position < POSITION_END;
 }
 
 /* Reads the sync entry of a chunk; false if it is of another lap. */
@@ -208,7 +227,9 @@ bool newest_boundary(const struct ring *r, struct boundary *out)
 	for (unsigned i = 0; i < CHUNKS + SLOTS_MAX; i++) {
 		bool good = i < CHUNKS ? known(r, i, &b)
 			: lent >> (i - CHUNKS) & 1 && pair(producer_slot(r, i - CHUNKS), PS_HINT, &b);
-		if (!good || b.position < oldest_whole(r, announce) || b.position > announce || b.position % RECORD_ALIGN)
+		if (!good || b.position < oldest_whole(r, announce) || b.position % RECORD_ALIGN)
+			continue;
+		if (b.position > announce && !(r->mirror && i < CHUNKS)) /* a mirror has jumped there */
 			continue;
 		if (!found || b.position > out->position)
 			*out = b;
@@ -225,7 +246,9 @@ bool oldest_boundary(const struct ring *r, struct boundary *out)
 	struct boundary b;
 
 	for (unsigned i = 0; i < CHUNKS; i++) {
-		if (!known(r, i, &b) || b.position < oldest_whole(r, announce) || b.position > announce || b.position % RECORD_ALIGN)
+		if (!known(r, i, &b) || b.position < oldest_whole(r, announce) || b.position % RECORD_ALIGN)
+			continue;
+		if (b.position > announce && !r->mirror)
 			continue;
 		if (!found || b.position < out->position)
 			*out = b;

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"os/signal"
 	"strings"
@@ -20,29 +21,28 @@ const keyPause = 50 * time.Millisecond
 // signalsMax is how many signals may wait to be looked at.
 const signalsMax = 4
 
-// snapshot is what WatchStats yields.
-type snapshot struct {
-	stats client.Stats
-	err   error
+// arrival is a sample, or why there is none.
+type arrival struct {
+	sample sample
+	err    error
 }
 
-// live is a table of statistics that is drawn again in place.
+// live is a series of samples that are drawn in place.
 type live struct {
 	screen *screen
-	now    client.Stats
-	before *client.Stats
-	away   bool // between ^Z and fg the terminal is somebody else's
+	now    sample // the zero value until there is one
+	away   bool   // between ^Z and fg the terminal is somebody else's
 
 	suspend func() error // stops this process
 }
 
-// watchLive shows statistics on a terminal until ctx ends, somebody presses q, or
-// the daemon goes away.
-func (c *cli) watchLive(ctx context.Context, conn *client.Client, ring string, out *os.File) (err error) {
+// watchLive shows samples on a terminal until ctx ends, somebody presses q, or the
+// daemon goes away.
+func (c *cli) watchLive(ctx context.Context, conn *client.Client, series samples, out *os.File) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	snapshots := make(chan snapshot)
+	arrivals := make(chan arrival)
 	var feed sync.WaitGroup
-	feed.Go(func() { feedSnapshots(ctx, conn, ring, snapshots) })
+	feed.Go(func() { hand(ctx, series(ctx, conn), arrivals) })
 	defer feed.Wait()
 	defer cancel()
 
@@ -57,9 +57,10 @@ func (c *cli) watchLive(ctx context.Context, conn *client.Client, ring string, o
 	defer look.Stop()
 	for err == nil {
 		select {
-		case s := <-snapshots:
-			if err = s.err; err == nil {
-				err = l.show(s.stats)
+		case a := <-arrivals:
+			if err = a.err; err == nil {
+				l.now = a.sample
+				err = l.draw()
 			}
 		case event := <-events:
 			err = l.react(event)
@@ -75,11 +76,11 @@ func (c *cli) watchLive(ctx context.Context, conn *client.Client, ring string, o
 	return err
 }
 
-// feedSnapshots hands over what the daemon sends until ctx ends.
-func feedSnapshots(ctx context.Context, conn *client.Client, ring string, to chan<- snapshot) {
-	for s, err := range conn.WatchStats(ctx, ring, watchInterval) {
+// hand hands over a series until ctx ends.
+func hand(ctx context.Context, series iter.Seq2[sample, error], to chan<- arrival) {
+	for s, err := range series {
 		select {
-		case to <- snapshot{s, err}:
+		case to <- arrival{s, err}:
 		case <-ctx.Done():
 			return
 		}
@@ -100,23 +101,13 @@ func (l *live) react(event os.Signal) error {
 	}
 }
 
-// show draws the next snapshot.
-func (l *live) show(s client.Stats) error {
-	if l.now.TimeNS != 0 {
-		before := l.now
-		l.before = &before
-	}
-	l.now = s
-	return l.draw()
-}
-
 func (l *live) draw() error {
-	if l.now.TimeNS == 0 || l.away {
+	if l.now.rows == nil || l.away {
 		return nil
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s   every %v, q ends\n\n", clock(l.now.TimeNS), watchInterval)
-	if err := printTable(&text, func(t *table) { statsRows(t, l.now, l.before) }); err != nil {
+	fmt.Fprintf(&text, "%s   every %v, q ends\n\n", clock(l.now.timeNS), watchInterval)
+	if err := printTable(&text, l.now.rows); err != nil {
 		return err
 	}
 	return l.screen.draw(text.String())

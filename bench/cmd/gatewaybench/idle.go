@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"brokerd/internal/wire"
+)
+
+// idle is what connected clients cost the daemon that do nothing.
+type idle struct {
+	b   *bench
+	tls bool
+	// Of the last run.
+	wakesPerSecond float64
+}
+
+// bytesEach is the growth of the daemon's resident memory for each idle client.
+func (i *idle) bytesEach(ctx context.Context) (float64, error) {
+	h, err := i.b.newHost("a", "0")
+	if err != nil {
+		return 0, err
+	}
+	defer h.remove()
+	peers := "  peers: [{name: b}]\n"
+	gateway := fmt.Sprintf("gateway:\n  name: a\n  listen: %s\n  tls: %s\n%s", h.address, h.tls(i.tls), peers)
+	if err := h.start(ctx, gateway+"rings:\n"+i.b.ring("feed", 1<<20)); err != nil {
+		return 0, err
+	}
+	config, err := i.config()
+	if err != nil {
+		return 0, err
+	}
+	var open []net.Conn
+	defer func() {
+		for _, c := range open {
+			_ = c.Close()
+		}
+	}()
+	warm := i.b.sizes.clients / 10 // so that what is allocated once does not count
+	before := int64(0)
+	for n := range warm + i.b.sizes.clients {
+		if n == warm {
+			if before, err = resident(h.pid()); err != nil {
+				return 0, err
+			}
+		}
+		c, err := greet(h.address, config)
+		if err != nil {
+			return 0, fmt.Errorf("client %d: %w: %s", n, err, h.log.String())
+		}
+		open = append(open, c)
+	}
+	time.Sleep(time.Second) // whatever is still under way
+	after, err := resident(h.pid())
+	if err != nil {
+		return 0, err
+	}
+	switches, err := voluntarySwitches(h.pid())
+	if err != nil {
+		return 0, err
+	}
+	time.Sleep(3 * time.Second)
+	again, err := voluntarySwitches(h.pid())
+	if err != nil {
+		return 0, err
+	}
+	i.wakesPerSecond = float64(again-switches) / 3
+	return float64(after-before) / float64(i.b.sizes.clients), nil
+}
+
+// wakes is how often the daemon's threads woke a second while all clients were idle.
+func (i *idle) wakes(ctx context.Context) (float64, error) {
+	_, err := i.bytesEach(ctx)
+	return i.wakesPerSecond, err
+}
+
+func (i *idle) config() (*tls.Config, error) {
+	if !i.tls {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(i.b.certs+"/b.crt", i.b.certs+"/b.key")
+	if err != nil {
+		return nil, err
+	}
+	config, err := tlsConfig(i.b.certs)
+	if err == nil {
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, err
+}
+
+// greet connects as a remote client does, and waits for the welcome.
+func greet(address string, config *tls.Config) (net.Conn, error) {
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	if config != nil {
+		c = tls.Client(c, config)
+	}
+	hello := wire.LinkHelloFrame{VersionMin: 1, VersionMax: 1, Name: "b", Agent: "gatewaybench"}
+	if _, err := c.Write(hello.Append(nil)); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	header := make([]byte, wire.LinkHeaderBytes)
+	if _, err := io.ReadFull(c, header); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	h, err := wire.DecodeLinkHeader(header)
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	rest := make([]byte, int(h.Bytes)-len(header))
+	if _, err := io.ReadFull(c, rest); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	if h.Kind != wire.LinkWelcome {
+		return nil, errors.Join(fmt.Errorf("frame of kind %d: %q", h.Kind, rest), c.Close())
+	}
+	return c, nil
+}
+
+// pid of brokerd itself, which taskset has become.
+func (h *host) pid() int { return h.cmd.Process.Pid }
+
+// resident is VmRSS in bytes.
+func resident(pid int) (int64, error) {
+	kib, err := statusField(pid, "status", "VmRSS:")
+	return kib << 10, err
+}
+
+// voluntarySwitches counts, over all threads, how often they went to sleep.
+func voluntarySwitches(pid int) (sum int64, err error) {
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
+	if err != nil {
+		return 0, err
+	}
+	for _, t := range tasks {
+		n, err := statusField(pid, "task/"+filepath.Base(t)+"/status", "voluntary_ctxt_switches:")
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	return sum, nil
+}
+
+func statusField(pid int, file, field string) (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
+	if err != nil {
+		return 0, err
+	}
+	for s := bufio.NewScanner(bytes.NewReader(text)); s.Scan(); {
+		if value, ok := strings.CutPrefix(s.Text(), field); ok {
+			return strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
+		}
+	}
+	return 0, fmt.Errorf("/proc/%d/%s has no %s", pid, file, field)
+}

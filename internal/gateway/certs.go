@@ -1,0 +1,148 @@
+package gateway
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync/atomic"
+)
+
+// certs are the certificate of this host, its key, and the authority that
+// vouches for others. They may be used by several goroutines at once.
+type certs struct {
+	files TLS
+	now   atomic.Pointer[material]
+}
+
+// material is what one reading of the files gave.
+type material struct {
+	server, client *tls.Config
+	leaf           *x509.Certificate
+}
+
+// loadCerts reads the files. Errors name the file, what is wrong with it, and
+// what to do.
+func loadCerts(t TLS) (*certs, error) {
+	c := &certs{files: t}
+	return c, c.reload()
+}
+
+// reload reads the files again. Handshakes that begin later use them, and
+// connections stay. If there is anything wrong with them, it is the error, and
+// what was in force stays so.
+func (c *certs) reload() error {
+	own, err := readPair(c.files.Cert, c.files.Key)
+	if err != nil {
+		return err
+	}
+	authority, err := readAuthority(c.files.CA)
+	if err != nil {
+		return err
+	}
+	base := &tls.Config{
+		Certificates: []tls.Certificate{own},
+		MinVersion:   tls.VersionTLS13,
+		// A session that is resumed is not verified anew: rights would outlive
+		// the certificate.
+		SessionTicketsDisabled:      true,
+		DynamicRecordSizingDisabled: true, // small first records are for browsers
+	}
+	server, client := base.Clone(), base.Clone()
+	server.ClientAuth, server.ClientCAs = tls.RequireAndVerifyClientCert, authority
+	client.RootCAs = authority
+	c.now.Store(&material{server, client, own.Leaf})
+	return nil
+}
+
+func (c *certs) server() *tls.Config { return c.now.Load().server }
+
+// client is for a connection to a peer whose certificate must be for serverName.
+func (c *certs) client(serverName string) *tls.Config {
+	config := c.now.Load().client.Clone()
+	config.ServerName = serverName
+	return config
+}
+
+// own is the certificate that this host shows.
+func (c *certs) own() *x509.Certificate { return c.now.Load().leaf }
+
+func readPair(cert, key string) (tls.Certificate, error) {
+	certPEM, err := readPEM(cert)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	keyPEM, err := readPEM(key)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	pair, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		return pair, fmt.Errorf("certificate %s with key %s: %w; the first block of %s must be this host's certificate, and %s its key", cert, key, err, cert, key)
+	}
+	if len(namesOf(pair.Leaf)) == 0 {
+		return pair, fmt.Errorf("certificate %s is for no name: it needs the name of this host as a subject alternative name", cert)
+	}
+	return pair, nil
+}
+
+func readAuthority(file string) (*x509.CertPool, error) {
+	text, err := readPEM(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	for len(bytes.TrimSpace(text)) > 0 {
+		block, rest := pem.Decode(text)
+		if block == nil {
+			break
+		}
+		text = rest
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		authority, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("authority %s: %w", file, err)
+		}
+		if !authority.IsCA {
+			return nil, fmt.Errorf("authority %s holds the certificate of %q, which is no authority; name the certificate that signed those of the hosts", file, authority.Subject)
+		}
+		pool.AddCert(authority)
+	}
+	if pool.Equal(x509.NewCertPool()) {
+		return nil, fmt.Errorf("authority %s holds no certificate in PEM", file)
+	}
+	return pool, nil
+}
+
+func readPEM(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(io.LimitReader(f, certFileBytesMax+1))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	if len(text) > certFileBytesMax {
+		return nil, fmt.Errorf("%s is larger than %d bytes: it is no PEM file of certificates or a key", file, certFileBytesMax)
+	}
+	return text, nil
+}
+
+// namesOf are the names that a certificate is for, DNS names first.
+func namesOf(c *x509.Certificate) []string {
+	names := append([]string(nil), c.DNSNames...)
+	for _, ip := range c.IPAddresses {
+		names = append(names, ip.String())
+	}
+	for _, uri := range c.URIs {
+		names = append(names, uri.String())
+	}
+	return append(names, c.EmailAddresses...)
+}

@@ -1,0 +1,151 @@
+package gateway
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+
+	"brokerd/internal/link"
+	"brokerd/internal/shmring"
+)
+
+// How the gateway hears of records that local producers publish. Readers that
+// wait for some are put into a door: its goroutine sleeps on all of their rings at
+// once, and when it is woken it moves what is there into the sockets itself, so
+// that from publish to socket it takes one wake-up. A reader that has records and
+// cannot send them, for want of credit or because the socket takes no more, is
+// taken out of its door: an ack or the socket will move it. With busy_poll there
+// are no doors, the loop asks every reader each time around.
+
+// doorSleepMax is the longest a door sleeps.
+const doorSleepMax = 10 * time.Second
+
+// alignBytes is what every part of a ring is a multiple of.
+const alignBytes = 16
+
+// doorway is a door and who is in it.
+type doorway struct {
+	g      *Gateway
+	door   *shmring.Door
+	inside map[*export]struct{}
+}
+
+// watch puts the readers of a connection that wait for records into a door, and
+// takes out those that wait for something else.
+func (c *conn) watch() {
+	if len(c.exports) == 0 || c.g.settings.BusyPoll || c.gone || c.g.ending {
+		return
+	}
+	drained := len(c.link.Output()) == 0
+	for _, s := range c.link.Streams() {
+		x := c.exports[s.Stream]
+		switch {
+		case x == nil:
+		case drained && waits(x, s):
+			c.g.listenTo(x)
+		case x.door != nil:
+			x.door.forget(x)
+		}
+	}
+}
+
+// waits says whether a reader has handed out all there was, and could send more.
+func waits(x *export, s link.StreamStatus) bool {
+	end := x.reader.EndBoundary()
+	return s.Announced == end && s.Limit >= end.Position+alignBytes
+}
+
+// listenTo puts a reader into the first door that has room.
+func (g *Gateway) listenTo(x *export) {
+	if x.door != nil {
+		return
+	}
+	d := g.roomyDoor()
+	if d == nil {
+		return // the sweep asks the reader now and then
+	}
+	if err := d.door.Add(x.reader); err != nil {
+		return // its ring is gone: the reader says so when it is asked next
+	}
+	x.door = d
+	d.inside[x] = struct{}{}
+}
+
+func (g *Gateway) roomyDoor() *doorway {
+	for _, d := range g.doors {
+		if len(d.inside) < shmring.DoorRingsMax {
+			return d
+		}
+	}
+	door, err := shmring.NewDoor()
+	if err != nil {
+		g.log.Error("records are sent late: cannot watch more rings", zap.Error(err))
+		return nil
+	}
+	d := &doorway{g: g, door: door, inside: map[*export]struct{}{}}
+	g.doors = append(g.doors, d)
+	g.joined.Go(d.keep)
+	return d
+}
+
+// forget takes a reader out.
+func (d *doorway) forget(x *export) {
+	d.door.Remove(x.reader)
+	delete(d.inside, x)
+	x.door = nil
+}
+
+// keep is the goroutine of a door, until the gateway ends.
+func (d *doorway) keep() {
+	mu := &d.g.loop.mu
+	mu.Lock()
+	defer mu.Unlock()
+	for !d.g.ending {
+		quiet := d.door.Arm()
+		mu.Unlock() // also when there is news: others want the lock, too
+		if quiet {
+			d.door.Sleep(doorSleepMax)
+		}
+		mu.Lock()
+		d.door.Disarm()
+		d.pump()
+	}
+}
+
+// pump moves what the readers in the door have, for each connection once.
+func (d *doorway) pump() {
+	d.g.round++
+	for x := range d.inside { // pumping takes readers out
+		if c := x.conn; c.pumped != d.g.round && !d.g.ending {
+			c.pumped = d.g.round
+			c.pump()
+		}
+	}
+}
+
+// pump sends what the readers of a connection have.
+func (c *conn) pump() {
+	if c.gone {
+		return
+	}
+	if err := c.after(c.g.loop.now(), nil); err != nil {
+		c.sock.close(err)
+		return
+	}
+	c.sock.flush()
+	if !c.gone && len(c.link.Output()) > 0 { // the socket takes no more
+		c.watch()
+	}
+}
+
+// beforeSleep is called by the loop each time around.
+func (g *Gateway) beforeSleep(int64) (busy bool) {
+	if g.settings.BusyPoll {
+		for c := range g.conns {
+			if len(c.exports) > 0 {
+				c.pump()
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,153 @@
+package gateway
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"brokerd/client"
+	"brokerd/tests/internal/harness"
+)
+
+// TestRefusalsHaveTheirReasonOnBothSides has b ask a for what it does not get.
+// Each case says what both are, and words of what each is told.
+func TestRefusalsHaveTheirReasonOnBothSides(t *testing.T) {
+	ours, theirs := newAuthority(t), newAuthority(t)
+	for _, a := range []authority{ours, theirs} {
+		for _, name := range []string{"a", "b", "stranger"} {
+			a.issue(name)
+		}
+	}
+	ours.issue("late", "--valid-from", "2020-01-01", "--days", "1")
+	ringsOfA := "[{name: md, capacity: 64KiB}, {name: secret, capacity: 64KiB}]"
+	for _, tt := range []struct {
+		name     string
+		a, b     string // gateway.tls
+		mirror   string
+		extra    string   // of the peer a in b's configuration
+		atA, atB []string // words of the reason
+	}{
+		{name: "the certificate is of another authority", a: ours.keys("a"), b: theirs.trusting(ours, "b"), mirror: "[md]",
+			atA: []string{"certificate", "authority"}, atB: []string{"certificate"}},
+		{name: "the server is of another authority", a: theirs.trusting(ours, "a"), b: ours.keys("b"), mirror: "[md]",
+			atA: []string{"certificate"}, atB: []string{"certificate", "authority"}},
+		{name: "the certificate has expired", a: ours.keys("a"), b: ours.keys("late"), mirror: "[md]",
+			atA: []string{"late", "2020-01-02"}, atB: []string{"expired"}},
+		{name: "nobody lists the name of the certificate", a: ours.keys("a"), b: ours.keys("stranger"), mirror: "[md]",
+			atA: []string{"stranger"}, atB: []string{"stranger"}},
+		{name: "the server is somebody else", a: ours.keys("stranger"), b: ours.keys("b"), mirror: "[md]",
+			atB: []string{"stranger", "a"}},
+		{name: "the ring is not for b", a: ours.keys("a"), b: ours.keys("b"), mirror: "[secret]",
+			atA: []string{"secret", "b"}, atB: []string{"secret", "export"}},
+		{name: "there is no such ring", a: ours.keys("a"), b: ours.keys("b"), mirror: "[nothing]",
+			atB: []string{"nothing"}},
+		{name: "a has TLS and b does not", a: ours.keys("a"), b: "off", mirror: "[md]",
+			atA: []string{"TLS"}, atB: []string{"TLS"}},
+		{name: "b has TLS and a does not", a: "off", b: ours.keys("b"), mirror: "[md]",
+			atA: []string{"TLS"}, atB: []string{"TLS"}},
+		{name: "no right to hold producers", a: ours.keys("a"), b: ours.keys("b"), mirror: "[{ring: md, policy: block}]",
+			atA: []string{"md", "gate"}, atB: []string{"md", "gate"}},
+	} {
+		t.Run(strings.ReplaceAll(tt.name, " ", "_"), func(t *testing.T) {
+			t.Parallel()
+			a := startHost(t, ringsOfA, gatewayKeys{name: "a", tls: tt.a, export: "[md, nothing]", peers: []string{"{name: b}"}})
+			b := startHost(t, "[]", gatewayKeys{name: "b", tls: tt.b, silent: true, peers: []string{a.asPeer(tt.mirror)}})
+			var l client.Link
+			harness.Eventually(t, "b is told why", func() bool {
+				links := b.links().Links
+				if len(links) != 1 {
+					return false
+				}
+				l = links[0]
+				return l.Reason != "" && l.State != client.LinkConnected && containsAll(l.Reason, tt.atB)
+			})
+			t.Logf("b: %s: %s", l.State, l.Reason)
+			if len(tt.atA) > 0 {
+				r := a.refusal()
+				t.Logf("a: %s: %s", r.Reason, r.Last)
+				wantIn(t, "a's reason", r.Last, tt.atA...)
+				wantIn(t, "a's reason", r.Last, "127.0.0.1")
+				if r.Count == 0 || r.LastNS == 0 || r.Reason == "" {
+					t.Errorf("a counts %+v", r)
+				}
+				if a.Scrape()["brokerd_refused_handshakes_total{reason="+r.Reason+"}"] == 0 {
+					t.Errorf("the metrics do not count the reason %s", r.Reason)
+				}
+			}
+		})
+	}
+}
+
+func containsAll(text string, parts []string) bool {
+	for _, p := range parts {
+		if !strings.Contains(text, p) {
+			return false
+		}
+	}
+	return true
+}
+
+// TestMirrorOfAMirrorIsRefused has c ask b for what b has of a.
+func TestMirrorOfAMirrorIsRefused(t *testing.T) {
+	t.Parallel()
+	a := startHost(t, mdRing, gatewayKeys{name: "a", export: "[md]"})
+	b := startHost(t, "[]", gatewayKeys{name: "b", export: "[md]", peers: []string{a.asPeer("[md]")}})
+	b.waitLink("a", client.LinkRoleMirror, "md", client.LinkConnected)
+	c := startHost(t, "[]", gatewayKeys{name: "c", silent: true, peers: []string{b.asPeer("[md]")}})
+	l := c.waitLink("b", client.LinkRoleMirror, "md", client.LinkRefused)
+	wantIn(t, "c's reason", l.Reason, "md", "mirror", "a")
+	r := b.refusal()
+	wantIn(t, "b's reason", r.Last, "md", "mirror", "c")
+	if code := c.Ctl("ring", "show", "md").Wait(); code == 0 {
+		t.Error("c has made a ring for what it was refused")
+	}
+}
+
+// TestGarbageIsRefused sends a gateway what is no handshake.
+func TestGarbageIsRefused(t *testing.T) {
+	secured(t, func(t *testing.T, keys func(string) string) {
+		a := startHost(t, mdRing, gatewayKeys{name: "a", tls: keys("a"), export: "[md]", peers: []string{"{name: b}"}})
+		for _, garbage := range []string{"GET / HTTP/1.0\r\n\r\n", strings.Repeat("\xff", 64), strings.Repeat("\x00", 4096)} {
+			conn, err := net.Dial("tcp", a.address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if err := conn.SetDeadline(time.Now().Add(harness.Patience)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.WriteString(conn, garbage); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, conn); err != nil && !strings.Contains(err.Error(), "reset") {
+				t.Errorf("%.8q: the connection does not end: %v", garbage, err)
+			}
+		}
+		r := a.refusal()
+		t.Logf("%s %d: %s", r.Reason, r.Count, r.Last)
+		wantIn(t, "the reason", r.Last, "127.0.0.1")
+
+		b := startHost(t, "[]", gatewayKeys{name: "b", tls: keys("b"), silent: true, peers: []string{a.asPeer("[md]")}})
+		b.waitLink("a", client.LinkRoleMirror, "md", client.LinkConnected)
+	})
+}
+
+// TestTooOldTLSIsRefused dials with what came before TLS 1.3.
+func TestTooOldTLSIsRefused(t *testing.T) {
+	t.Parallel()
+	pki := newAuthority(t)
+	a := startHost(t, mdRing, gatewayKeys{name: "a", tls: pki.issue("a"), peers: []string{"{name: b}"}})
+	pki.issue("b")
+	cert, err := tls.LoadX509KeyPair(pki.file("b.pem"), pki.file("b-key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = tls.Dial("tcp", a.address, &tls.Config{MaxVersion: tls.VersionTLS12, InsecureSkipVerify: true, Certificates: []tls.Certificate{cert}})
+	if err == nil {
+		t.Error("TLS 1.2 is spoken")
+	}
+	wantIn(t, "the reason", a.refusal().Last, "127.0.0.1")
+}
