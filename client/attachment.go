@@ -144,6 +144,14 @@ func (a *attachment) lose(why ...error) {
 // end ends the attachment with an error, unless it has ended already.
 func (a *attachment) end(err error) { a.gone.CompareAndSwap(nil, &ending{err}) }
 
+// id is the one that it is listed with.
+func (a *attachment) id() string {
+	if a.origin != nil {
+		return a.origin.attachmentID()
+	}
+	return a.info.ID
+}
+
 // lost is the error that the attachment ended with, or nil.
 func (a *attachment) lost() error {
 	if e := a.gone.Load(); e != nil {

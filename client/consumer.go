@@ -160,7 +160,7 @@ func (r *Consumer) Stats() ConsumerStats {
 }
 
 // ID is the attachment's, as Attachments lists it and Detach takes it.
-func (r *Consumer) ID() string { return r.a.info.ID }
+func (r *Consumer) ID() string { return r.a.id() }
 
 // Policy is the one that was agreed on when attaching.
 func (r *Consumer) Policy() Policy { return r.a.info.Policy }

@@ -128,7 +128,7 @@ func (p *Producer) Epoch() uint64 { return p.ring.Epoch() }
 func (p *Producer) Stats() ProducerStats { return p.ring.Stats() }
 
 // ID is the attachment's, as Attachments lists it and Detach takes it.
-func (p *Producer) ID() string { return p.a.info.ID }
+func (p *Producer) ID() string { return p.a.id() }
 
 // Ring is the ring as it was lent.
 func (p *Producer) Ring() Ring { return p.a.ring }

@@ -76,7 +76,7 @@ func (s *stream) grant(l *line, o wire.LinkOpenedFrame, in wire.AttachIn, build 
 	}
 	r := s.remote
 	r.mu.Lock()
-	s.a, s.cargo, s.epoch, s.joined = a, carried, o.Epoch, o.Position
+	s.a, s.cargo, s.epoch, s.joined, s.name = a, carried, o.Epoch, o.Position, o.ID
 	switch {
 	case l.broken != nil:
 		err = errBroken
@@ -109,6 +109,13 @@ func (s *stream) attachment(o wire.LinkOpenedFrame, in wire.AttachIn) (*attachme
 	a.ring.Name, a.ring.Epoch, a.ring.Capacity, a.ring.RecordMax = in.Ring, o.Epoch, o.Capacity, uint64(o.RecordMax)
 	a.info = wire.Attachment{ID: o.ID, Ring: in.Ring, Role: in.Role, Name: in.Name, Policy: policyOf(o.Policy), Epoch: o.Epoch}
 	return a, nil
+}
+
+// attachmentID is how the other side lists it now.
+func (s *stream) attachmentID() string {
+	s.remote.mu.Lock()
+	defer s.remote.mu.Unlock()
+	return s.name
 }
 
 // forget implements side.

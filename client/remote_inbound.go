@@ -139,6 +139,7 @@ func (in *inbound) reader(o wire.LinkOpenedFrame, wait shmring.WaitStrategy, of 
 	return shmring.OpenConsumer(data, cursor, shmring.ConsumerOptions{
 		Slot: 0, Generation: 1, Policy: privatePolicy(o), Wait: wait,
 		From: shmring.FromPosition(o.Position), Tags: slices.Clone(of.Tags),
+		KeepCursor: true, // by it the mirror knows what is read
 	})
 }
 

@@ -100,7 +100,7 @@ func (s *stream) cut(e wire.LinkEndFrame) {
 		s.removed = true
 		s.wait()
 	case wire.CodeDetached, wire.CodeDenied:
-		s.finish(&endedError{id: s.a.info.ID, why: e.Message})
+		s.finish(&endedError{id: s.name, why: e.Message})
 	case wire.CodeGoodbye, wire.CodeBusy, wire.CodeInternal:
 		s.retry.later(s.remote.now())
 		s.wait()
@@ -161,7 +161,7 @@ func (s *stream) gone(current uint64, unknown error, more ...error) {
 }
 
 // lose ends the attachment because the other side, asked again, does not take it.
-func (s *stream) lose(why ...error) { s.finish(&lostError{id: s.a.info.ID, why: why}) }
+func (s *stream) lose(why ...error) { s.finish(&lostError{id: s.name, why: why}) }
 
 // finish ends the attachment. Its Producer or Consumer is still to be closed.
 func (s *stream) finish(err error) {

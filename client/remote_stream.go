@@ -31,6 +31,7 @@ type stream struct {
 	a     *attachment // nil until it is made
 	cargo cargo
 	epoch uint64
+	name  string           // of the attachment over there; each connection makes another one
 	id    uint16           // on the present connection, 0: none
 	open  bool             // and granted there
 	seen  shmring.Boundary // acknowledged, as seen last
@@ -112,7 +113,7 @@ func (s *stream) opened(l *line, o wire.LinkOpenedFrame) {
 		s.gone(o.Epoch, nil)
 		return
 	}
-	s.joined, s.retry = s.cargo.held().Position, retry{}
+	s.joined, s.name, s.retry = s.cargo.held().Position, o.ID, retry{}
 	if err := s.cargo.join(l, s.id, o); err != nil {
 		s.part(l, wire.CodeCorrupt, err.Error())
 		s.lose(err)

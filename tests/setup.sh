@@ -12,6 +12,8 @@ needs=(
   systemd-tmpfiles:systemd
   python3:python3            # runs the client that docs/PROTOCOL.md shows
   groff:groff-base           # looks at the man pages
+  ip:iproute2                # hosts of their own, as network namespaces
+  nft:nftables               # partitions, losses and resets between them
 )
 # Where tests look for programs that are not installed (harness.Tool), as an absolute path.
 cache=${XDG_CACHE_HOME:-${HOME:+$HOME/.cache}}

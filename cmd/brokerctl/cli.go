@@ -32,6 +32,10 @@ type cli struct {
 	inVerb bool // the command line was fine, a verb runs
 }
 
+func newCLI(stdin io.Reader, stdout, stderr io.Writer) *cli {
+	return &cli{stdin: stdin, stdout: stdout, stderr: stderr, output: newChoice("table", "json"), remote: newRemoteFlags()}
+}
+
 // run carries out one command line and returns the exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	// The first signal ends ctx, the second one the process.
@@ -42,7 +46,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 }
 
 func runContext(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	c := &cli{stdin: stdin, stdout: stdout, stderr: stderr, output: newChoice("table", "json"), remote: newRemoteFlags()}
+	c := newCLI(stdin, stdout, stderr)
 	root := c.rootCommand()
 	root.SetArgs(args)
 	root.SetIn(stdin)

@@ -18,7 +18,7 @@ func TestManPages(t *testing.T) {
 	if got := brokerctl(t.Context(), "", "man", "--dir", dir); got != (outcome{}) {
 		t.Fatalf("got %+v", got)
 	}
-	root := (&cli{output: newChoice("table", "json")}).rootCommand()
+	root := newCLI(nil, nil, nil).rootCommand()
 	pages := 0
 	var check func(*cobra.Command)
 	check = func(cmd *cobra.Command) {

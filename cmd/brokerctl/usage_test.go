@@ -86,7 +86,7 @@ func TestUnreachable(t *testing.T) {
 
 // TestHelp wants every verb to say what it does at length and to give an example.
 func TestHelp(t *testing.T) {
-	root := (&cli{output: newChoice("table", "json")}).rootCommand()
+	root := newCLI(nil, nil, nil).rootCommand()
 	ring, _, err := root.Find([]string{"ring"})
 	if err != nil {
 		t.Fatal(err)

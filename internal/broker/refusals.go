@@ -50,8 +50,8 @@ func refuseInUse(name string, attached int) error {
 }
 
 func refuseMirrorInUse(r wire.Ring, attached int) error {
-	return wire.RingInUse(r.Name, attached, "ring %s has %d attachments and mirrors ring %s of %s: take it out of gateway.peers and reload, or force the removal, after which it is mirrored anew",
-		r.Name, attached, r.Mirror.Ring, r.Mirror.Peer)
+	return wire.RingInUse(r.Name, attached, "ring %s mirrors ring %s of %s, the gateway writes to it, and it has %d attachments: take it out of gateway.peers and reload, or force the removal, after which it is mirrored anew",
+		r.Name, r.Mirror.Ring, r.Mirror.Peer, attached)
 }
 
 func refuseMirrorProducer(r wire.Ring) error {

@@ -27,8 +27,8 @@ func (p Plan) String() string {
 }
 
 // Check looks for whatever would make a start with cfg, read from file, fail
-// and can be told without changing anything. The error joins one
-// *config.FileError for each thing that was found.
+// and can be told without changing anything. The error has a line for each thing
+// that was found, which begins with file.
 func Check(ctx context.Context, file string, cfg *config.Config) (Plan, error) {
 	plan := Plan{Rings: len(cfg.Rings)}
 	var errs []error
@@ -48,7 +48,9 @@ func Check(ctx context.Context, file string, cfg *config.Config) (Plan, error) {
 	bad(err)
 	settings, err := gatewaySettings(cfg, os.Hostname)
 	bad(err)
-	bad(gateway.CheckFiles(settings))
+	if err := gateway.CheckFiles(settings); err != nil {
+		errs = append(errs, &linesError{file + ": ", err})
+	}
 	for i, r := range cfg.Rings {
 		bytes, err := broker.Plan(ringSpec(r))
 		if err != nil {

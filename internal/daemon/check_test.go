@@ -14,13 +14,16 @@ func TestCheckFindsEverythingAtOnce(t *testing.T) {
 	cfg.Control.Group, cfg.Control.AdminGroup = "no-such-group", "nor-this-one"
 	cfg.Rings[1].Allow.Gate = &config.Principals{Groups: []string{strings.Repeat("g", 300)}}
 	cfg.Limits.Memory = 64 << 10
+	cfg.Gateway = config.Gateway{Name: "a", Listen: "127.0.0.1:0", TLS: config.TLS{Cert: "/proc/no.pem", Key: "/proc/no-key.pem", CA: "/proc/ca.pem"},
+		Peers: []config.Peer{{Name: "b", Address: "b:1", TLS: config.TLS{Cert: "/proc/peers.pem", Key: "/proc/peers-key.pem", CA: "/proc/ca.pem"}}}}
 	_, err := Check(t.Context(), "/etc/b.yaml", cfg)
 	if err == nil {
 		t.Fatal("nothing is found")
 	}
 	lines := strings.Split(err.Error(), "\n")
 	want := []string{"not tmpfs", `control.group: this host has no group "no-such-group"`,
-		`control.admin_group: this host has no group "nor-this-one"`, "rings[1] (b): ", "limits.memory"}
+		`control.admin_group: this host has no group "nor-this-one"`,
+		"gateway.tls: open /proc/no.pem", "gateway.peers[0].tls (b): open /proc/peers.pem", "rings[1] (b): ", "limits.memory"}
 	if len(lines) != len(want) {
 		t.Fatalf("%d lines, want %d:\n%v", len(lines), len(want), err)
 	}

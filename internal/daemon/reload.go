@@ -103,7 +103,7 @@ func (d *daemon) apply(ctx context.Context) (wire.ReloadOut, error) {
 		d.broker.SetLimits(brokerLimits(old.Limits))
 		return wire.ReloadOut{}, wire.InvalidConfig(d.file, "%v", &linesError{d.file + ": ", err})
 	}
-	links, linksKept := d.applyGateway(read.gateway)
+	links, linksKept := d.applyGateway(old, next, read.gateway)
 	changed, kept := compare(keys(d.inherits), old, next)
 	for _, text := range changed { // the broker, the gateway and the control server write down what becomes of theirs
 		d.log.Info("reload: " + text)
@@ -120,12 +120,13 @@ func (d *daemon) apply(ctx context.Context) (wire.ReloadOut, error) {
 	}, nil
 }
 
-// applyGateway lets the gateway work by s, which it has been asked about. When it
-// cannot after all, the rings have changed already: then links stay as they are,
-// and that is said.
-func (d *daemon) applyGateway(s gateway.Settings) (changed, kept []string) {
+// applyGateway lets the gateway work by s, as next says. It has been asked before;
+// when it cannot after all, as with an address that is taken, the rings have changed
+// already: then links stay as old has them, next too, and that is said.
+func (d *daemon) applyGateway(old, next *config.Config, s gateway.Settings) (changed, kept []string) {
 	changed, kept, err := d.gateway.Load().Apply(s)
 	if err != nil {
+		next.Gateway, next.Feeds = old.Gateway, old.Feeds
 		return nil, []string{fmt.Sprintf("gateway and feeds stay as they were: %v", err)}
 	}
 	return changed, kept

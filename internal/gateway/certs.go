@@ -55,6 +55,9 @@ func (c *certs) reload() error {
 	server, client := base.Clone(), base.Clone()
 	server.ClientAuth, server.ClientCAs = tls.RequireAndVerifyClientCert, authority
 	client.RootCAs = authority
+	// Shown to every server: by itself crypto/tls shows none to one of another
+	// authority, which then cannot say what is wrong.
+	client.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil }
 	c.now.Store(&material{server, client, own.Leaf})
 	return nil
 }

@@ -65,8 +65,9 @@ func explainCertificate(err error, c *certs) string {
 	case errors.As(err, &unknown):
 		return fmt.Sprintf("%s is not signed by the authority in %s", shown, c.files.CA)
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return fmt.Sprintf("%s is valid from %s to %s", shown,
-			invalid.Cert.NotBefore.UTC().Format(time.RFC3339), invalid.Cert.NotAfter.UTC().Format(time.RFC3339))
+		from, to, now := invalid.Cert.NotBefore.UTC(), invalid.Cert.NotAfter.UTC(), time.Now().UTC()
+		return fmt.Sprintf("%s is valid from %s to %s, and here it is %s", shown,
+			from.Format(time.RFC3339), to.Format(time.RFC3339), now.Format(time.RFC3339))
 	case errors.As(err, &name):
 		return fmt.Sprintf("%s is not for %q", shown, name.Host)
 	case strings.Contains(err.Error(), "didn't provide a certificate"):

@@ -34,7 +34,7 @@ func (s *socket) receive(now int64) {
 	switch {
 	case s.state != open:
 	case err != nil:
-		s.broken = !errors.Is(err, errFault)
+		s.broken = errors.Is(err, errBroken)
 		s.close(err)
 	case more:
 		s.l.queue(s)
@@ -93,7 +93,7 @@ func (s *socket) send(budget int) error {
 			}
 		}
 		if err != nil {
-			s.broken = !errors.Is(err, errFault)
+			s.broken = errors.Is(err, errBroken)
 			return err
 		}
 		budget -= n

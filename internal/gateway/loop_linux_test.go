@@ -246,7 +246,7 @@ func TestPause(t *testing.T) {
 		near := receive(t, "dial", result)
 		r.with(func() { near.e.out = append(near.e.out, 'x'); near.e.s.flush() })
 		far := receive(t, "accept", sessions)
-		want := noise(t, 20<<20) // more than the kernel takes for both ends
+		want := noise(t, 10<<20) // more than the kernel takes for both ends
 		r.with(func() {
 			far.keep = true
 			far.s.pause()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -239,11 +240,10 @@ func noise(t testing.TB, n int) []byte {
 	t.Helper()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
+	var key [32]byte
+	binary.LittleEndian.PutUint64(key[:], seed)
 	p := make([]byte, n)
-	r := rand.New(rand.NewPCG(seed, 0))
-	for i := range p {
-		p[i] = byte(r.Uint32())
-	}
+	_, _ = rand.NewChaCha8(key).Read(p) // never fails
 	return p
 }
 

@@ -43,18 +43,19 @@ func rawConn(conn net.Conn) *net.TCPConn {
 
 // TestTinyBuffers: every read and write is short, and both ends block.
 func TestTinyBuffers(t *testing.T) {
+	const tinyBytes = 16 << 10 // much less makes the kernel wait for its timers
 	withClient(t, func(t *testing.T, r *loopRig, conn net.Conn, e *echo) {
 		r.with(func() {
 			for _, option := range []int{unix.SO_SNDBUF, unix.SO_RCVBUF} {
-				if err := unix.SetsockoptInt(e.s.fd, unix.SOL_SOCKET, option, 1); err != nil {
+				if err := unix.SetsockoptInt(e.s.fd, unix.SOL_SOCKET, option, tinyBytes); err != nil {
 					t.Error(err)
 				}
 			}
 		})
-		if err := errors.Join(rawConn(conn).SetReadBuffer(1), rawConn(conn).SetWriteBuffer(1)); err != nil {
+		if err := errors.Join(rawConn(conn).SetReadBuffer(tinyBytes), rawConn(conn).SetWriteBuffer(tinyBytes)); err != nil {
 			t.Fatal(err)
 		}
-		exchange(t, conn, noise(t, 1<<20))
+		exchange(t, conn, noise(t, 256<<10))
 	})
 }
 

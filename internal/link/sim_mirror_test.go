@@ -78,7 +78,7 @@ func (s *mirrorSim) onDialer(e *end, event Event) {
 			s.host = nil
 		}
 		if s.host == nil {
-			s.host = newMirrorHost(s.world, s.origin, event.Opened)
+			s.host = newMirrorHost(s.world, s.originOf(event.Opened.Epoch), event.Opened)
 		}
 		s.must(e.conn.Receive(event.Stream, s.host))
 	case EventGap:
@@ -96,6 +96,16 @@ func (s *mirrorSim) onDialer(e *end, event Event) {
 	case EventClose:
 		e.finish = true
 	}
+}
+
+// originOf is the ring of an epoch, which may be over already.
+func (s *mirrorSim) originOf(epoch uint64) *origin {
+	for _, o := range s.past {
+		if o.truth.epoch == epoch {
+			return o
+		}
+	}
+	return s.origin
 }
 
 // ask opens the stream.

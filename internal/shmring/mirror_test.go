@@ -33,12 +33,14 @@ func chunkOf(s Span) (c Chunk, body []byte) {
 	return c, s.Bytes[len(c.First):]
 }
 
-// deliver puts a span into a mirror, with a jump before it where there is a hole.
-func deliver(m *Mirror, s Span) error {
+// deliver puts a span into a mirror, with a jump before it where there is a hole;
+// jumped lets readers step over it.
+func deliver(m *Mirror, s Span, jumped func()) error {
 	if end := m.End(); end.Position != s.Position {
 		if err := m.Jump(s.Position, s.Sequence-end.Sequence); err != nil {
 			return fmt.Errorf("jump: %w", err)
 		}
+		jumped()
 		if _, _, err := m.Progress(); err != nil {
 			return err
 		}
@@ -71,7 +73,7 @@ func pump(t testing.TB, from *Consumer, m *Mirror, limit int) (moved bool) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := deliver(m, s); err != nil {
+		if err := deliver(m, s, func() {}); err != nil {
 			t.Fatalf("span at %d of %d bytes, end %+v, credit %d: %v", s.Position, len(s.Bytes), m.End(), credit, err)
 		}
 		if err := from.Release(m.End()); err != nil {
@@ -360,7 +362,7 @@ func place(t *testing.T, m *Mirror, rng *rand.Rand, room int) (records uint64) {
 		return 0
 	}
 	s := Span{Bytes: chunk, Position: end.Position, Sequence: end.Sequence, Records: seq - end.Sequence}
-	if err := deliver(m, s); err != nil {
+	if err := deliver(m, s, func() {}); err != nil {
 		t.Fatal(err)
 	}
 	return s.Records

@@ -129,7 +129,7 @@ func (r *manyRelay) journal(reader int) string {
 }
 
 func (r *manyRelay) startReader(i int) {
-	r.readers[i] = harness.Launch(r.t, r.p.role("journaling", r.journal(i), fmt.Sprintf("risk%d", i), strconv.Itoa(feedRecords)))
+	r.readers[i] = harness.Launch(r.t, r.p.role("journaling", r.journal(i), fmt.Sprintf("risk%d", i), strconv.Itoa(harness.FeedRecords)))
 	r.readers[i].WaitSaid(sayAttached)
 }
 
@@ -214,7 +214,7 @@ func (r *manyRelay) check() {
 // TestWholeFeedOverManyProducers: three producers, three readers, one of which is
 // killed and resumed, and five deaths of the daemon.
 func TestWholeFeedOverManyProducers(t *testing.T) {
-	data := feed(t)
+	data := harness.Feed(t)
 	p := newPlace(t, manyRing)
 	d := p.Start()
 	r := newManyRelay(t, p, data)
@@ -256,7 +256,7 @@ func TestWholeFeedOverManyProducers(t *testing.T) {
 	}
 	r.check()
 	fmt.Printf("counts: many feed: %d records over %d producers to %d readers, %d deaths of the daemon, 2 of a reader: all sha256 equal: %v\n",
-		feedRecords, manyProducers, feedReaders, restarts, !t.Failed())
+		harness.FeedRecords, manyProducers, feedReaders, restarts, !t.Failed())
 	var status client.Status
 	p.Object(&status, "status")
 	if len(status.Problems)+len(status.Quarantined) != 0 {

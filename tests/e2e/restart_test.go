@@ -50,7 +50,7 @@ func identities(list []client.Attachment) []identity {
 // the stream. While it is away the stream goes on; when it is back, everybody
 // is attached as before.
 func TestWholeFeedWhileTheDaemonDies(t *testing.T) {
-	data := feed(t)
+	data := harness.Feed(t)
 	p := newPlace(t, feedRing)
 	d := p.Start()
 	c := p.Dial()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"brokerd/client"
+	"brokerd/internal/wire"
 	"brokerd/tests/internal/harness"
 )
 
@@ -150,4 +151,37 @@ func TestTooOldTLSIsRefused(t *testing.T) {
 		t.Error("TLS 1.2 is spoken")
 	}
 	wantIn(t, "the reason", a.refusal().Last, "127.0.0.1")
+}
+
+// TestVersionOfTheFutureIsRefused says hello as a release that speaks none of
+// the versions that this one does.
+func TestVersionOfTheFutureIsRefused(t *testing.T) {
+	t.Parallel()
+	a := startHost(t, mdRing, gatewayKeys{name: "a", export: "[md]"})
+	conn, err := net.Dial("tcp", a.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(harness.Patience)); err != nil {
+		t.Fatal(err)
+	}
+	hello := wire.LinkHelloFrame{VersionMin: 998, VersionMax: 999, Name: "b", Agent: "brokerd v99"}
+	if _, err := conn.Write(hello.Append(nil)); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end, err := wire.DecodeLinkClose(answer)
+	if err != nil {
+		t.Fatalf("the answer is no frame that closes: %v: %q", err, answer)
+	}
+	if end.Code != wire.CodeVersion {
+		t.Errorf("the connection closes with %v: %s", end.Code, end.Message)
+	}
+	wantIn(t, "what the peer is told", end.Message, "998", "999", "version")
+	r := a.refusal()
+	wantIn(t, "the reason", r.Last, "998", "999", "127.0.0.1")
 }

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -148,4 +149,28 @@ func TestSIGHUPReadsCertificatesAgain(t *testing.T) {
 	if now := b.waitLink("a", client.LinkRoleMirror, "md", client.LinkConnected); now.SinceNS != steady.SinceNS || now.Reconnects != 0 {
 		t.Errorf("the link was %+v and is %+v", steady, now)
 	}
+}
+
+// TestReloadToATakenAddress cannot listen where it is told to.
+func TestReloadToATakenAddress(t *testing.T) {
+	t.Parallel()
+	a := startHost(t, mdRing, gatewayKeys{name: "a", export: "[md]"})
+	b := startHost(t, "[]", gatewayKeys{name: "b", listen: "127.0.0.1:0", peers: []string{a.asPeer("[md]")}})
+	steady := b.waitLink("a", client.LinkRoleMirror, "md", client.LinkConnected)
+	a.edit(mdRing, func(*gatewayKeys) {}) // from a free port to the one that it has found
+	a.reload()
+	old := a.address
+	a.address = b.address
+	a.edit(mdRing, func(*gatewayKeys) {})
+	wantIn(t, "what a reload could not change", strings.Join(a.reload().Kept, "\n"), "gateway", "stay", b.address, "in use")
+	if at := a.links().Listen; at != old {
+		t.Errorf("a listens on %s, and did on %s", at, old)
+	}
+	a.Publish("md", lines(0, 10))
+	b.waitCaughtUp("md", a, "md")
+	if now := b.waitLink("a", client.LinkRoleMirror, "md", client.LinkConnected); now.SinceNS != steady.SinceNS {
+		t.Errorf("the link was %+v and is %+v", steady, now)
+	}
+	c := startHost(t, "[]", gatewayKeys{name: "c", silent: true, peers: []string{fmt.Sprintf("{name: a, address: %q, mirror: [md]}", old)}})
+	c.waitLink("a", client.LinkRoleMirror, "md", client.LinkConnected)
 }

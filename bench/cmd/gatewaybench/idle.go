@@ -90,7 +90,7 @@ func (i *idle) config() (*tls.Config, error) {
 	if !i.tls {
 		return nil, nil
 	}
-	pair, err := tls.LoadX509KeyPair(i.b.certs+"/b.crt", i.b.certs+"/b.key")
+	pair, err := tls.LoadX509KeyPair(i.b.certs+"/b.pem", i.b.certs+"/b-key.pem")
 	if err != nil {
 		return nil, err
 	}

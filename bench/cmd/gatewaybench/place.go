@@ -21,7 +21,7 @@ import (
 type bench struct {
 	dir      string // on tmpfs
 	bin      string // folder of brokerd and brokerctl
-	certs    string // folder of ca.crt, a.crt, a.key, b.crt, b.key
+	certs    string // folder of ca.pem, a.pem, a-key.pem, b.pem, b-key.pem
 	sizes    sizes
 	progress io.Writer
 }
@@ -86,7 +86,7 @@ func (h *host) tls(on bool) string {
 	if !on {
 		return "off"
 	}
-	return fmt.Sprintf("{cert: %[1]s/%[2]s.crt, key: %[1]s/%[2]s.key, ca: %[1]s/ca.crt}", h.b.certs, h.name)
+	return fmt.Sprintf("{cert: %[1]s/%[2]s.pem, key: %[1]s/%[2]s-key.pem, ca: %[1]s/ca.pem}", h.b.certs, h.name)
 }
 
 // start runs the daemon with this configuration behind the keys of its place, and waits until it is ready.

@@ -22,17 +22,17 @@ func tlsConfig(dir string) (*tls.Config, error) {
 	if dir == "" {
 		return nil, nil
 	}
-	pair, err := tls.LoadX509KeyPair(dir+"/a.crt", dir+"/a.key")
+	pair, err := tls.LoadX509KeyPair(dir+"/a.pem", dir+"/a-key.pem")
 	if err != nil {
 		return nil, err
 	}
-	pem, err := os.ReadFile(dir + "/ca.crt")
+	pem, err := os.ReadFile(dir + "/ca.pem")
 	if err != nil {
 		return nil, err
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s/ca.crt holds no certificate", dir)
+		return nil, fmt.Errorf("%s/ca.pem holds no certificate", dir)
 	}
 	return &tls.Config{
 		Certificates: []tls.Certificate{pair}, RootCAs: pool, ClientCAs: pool, ServerName: "a",

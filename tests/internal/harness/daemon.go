@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -18,7 +19,8 @@ type Daemon struct {
 // Start starts brokerd and waits until it logs that it is ready.
 func (p Place) Start() *Daemon {
 	p.T.Helper()
-	d := &Daemon{Launch(p.T, exec.Command(p.Binaries.Brokerd, "--config", p.Config)), p}
+	argv := append(slices.Clone(p.Inside), p.Binaries.Brokerd, "--config", p.Config)
+	d := &Daemon{Launch(p.T, exec.Command(argv[0], argv[1:]...)), p}
 	Eventually(p.T, "ready", func() bool {
 		if !d.Running() {
 			p.T.Fatalf("brokerd ended before it was ready: %v\n%s", d.Err, d.Stderr)

@@ -16,6 +16,9 @@ type Place struct {
 	T                         testing.TB
 	Binaries                  Binaries
 	Root, Dir, Socket, Config string // paths; Dir is that of the rings
+	// Inside is a command that runs the daemon, given as its arguments, somewhere
+	// else: in a network namespace. It must become the daemon. nil for none.
+	Inside []string
 }
 
 // NewPlace writes a configuration with the given rings and further keys.

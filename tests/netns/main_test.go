@@ -1,0 +1,27 @@
+package netns
+
+import (
+	"fmt"
+	"os"
+	"sync/atomic"
+	"testing"
+
+	"brokerd/tests/internal/harness"
+)
+
+// binaries are what is tested. TestMain sets them once.
+var binaries harness.Binaries
+
+func TestMain(m *testing.M) {
+	os.Exit(harness.WithBinaries([]string{"brokerd", "brokerctl"}, func(b harness.Binaries) int {
+		binaries = b
+		return m.Run()
+	}))
+}
+
+// counter gives each network of this process a name of its own.
+type counter struct{ n atomic.Int32 }
+
+func (c *counter) take() string { return fmt.Sprintf("%c", 'a'+c.n.Add(1)) }
+
+var suffixes counter
