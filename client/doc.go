@@ -11,11 +11,17 @@
 // Each has an example with its output: go doc -all, or the example files beside
 // this one.
 //
+// On a host without a daemon a Remote does the same over TCP, at the gateway of
+// another host's: DialTCP.
+//
 // # What it owns
 //
 // A Client owns one connection to the daemon, the attachments made over it and
 // one goroutine that reads the connection. Producers and Consumers move records
 // through mapped memory; neither the connection nor the daemon is on that path.
+// A Remote owns one TCP connection and, while there is one, two goroutines: one
+// reads, the other writes and sleeps. Each of its Producers and Consumers has a
+// ring of its own in this process, of anonymous memory, which they fill and empty.
 // Any program may call this package; it is the only public one.
 //
 // # When the daemon goes away
@@ -51,6 +57,33 @@
 // read when the next one is asked for: one that was in hand when the process died
 // comes again.
 //
+// # From another host
+//
+// A Remote's Producers and Consumers have the methods, the positions, the policies
+// and the errors of a Client's. What differs comes of the network in between:
+//
+// A Consumer reads a copy of the ring, with its epoch, positions, sequence numbers,
+// time stamps and checksums. Its policy is that of a reader over there, which the
+// copy is made for: what that one loses is told as missed. When the connection
+// breaks it ends, unless the gateway lists this program in its peers and the policy
+// is block or demote: then it stays for as long as the configuration there says. In
+// any case this one goes on behind the last record that came, with an exact count
+// of what the ring no longer holds.
+//
+// A Producer's Send returns when the record is in the memory of this process, which
+// holds 1 MiB of them, or what the ring holds, if that is less. The other side
+// acknowledges each once it is in the ring; Flush waits for that, and Close for a
+// while. After a broken connection, be it that the daemon over there was killed,
+// the Producer goes on with the first record that is not in the ring yet: none is
+// published twice. If this process dies, what was not acknowledged may be lost.
+// Positions of a Producer count what it has published, not what the ring has.
+//
+// A connection counts as broken when the other side owes an answer and is silent for
+// DeadAfter. The Remote dials again, first after 50 ms, then at growing intervals of
+// about 5 s at most, until Close, and looks the name up anew each time. Tries are
+// silent: a Producer that finds no room, a Consumer that finds no record wait, as
+// long as their contexts do.
+//
 // # Several rings
 //
 // A Poller waits for many Consumers in one goroutine. Where a ring has many
@@ -59,13 +92,14 @@
 //
 // # Concurrency
 //
-// The methods of Client may be called from any goroutine, Close once all its
-// Producers and Consumers rest. A Producer or a Consumer is used by one
+// The methods of Client and Remote may be called from any goroutine, Close once all
+// its Producers and Consumers rest. A Producer or a Consumer is used by one
 // goroutine at a time, and a Poller by that of its Consumers.
 //
 // # What it distrusts
 //
 // What the daemon replies is checked as far as memory safety needs it; what
 // other processes wrote into a ring is checked by the ring itself and comes
-// back as ErrCorrupt or ErrFault, never as a crash.
+// back as ErrCorrupt or ErrFault, never as a crash. What comes over TCP is checked
+// frame by frame and record by record before a reader sees it.
 package client

@@ -81,7 +81,7 @@ func (s *stream) grant(l *line, o wire.LinkOpenedFrame, in wire.AttachIn, build 
 	case l.broken != nil:
 		err = errBroken
 	case !s.open: // ended between the grant and now
-		err = fmt.Errorf("ring %s: %w before it began", s.ask.Ring, errEndedThere)
+		err = (<-s.answer).err
 	default:
 		err = s.cargo.join(l, s.id, o)
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // closeFlushMax is how long Close of a remote Producer waits for the other side.
-const closeFlushMax = 5 * time.Second
+const closeFlushMax = 2 * time.Second
 
 // UnacknowledgedError says that records of a remote Producer may not have reached
 // their ring. The cause is wrapped.

@@ -14,21 +14,15 @@ import (
 // unless record_max needs more, or the ring over there has less.
 const outboundBytes = 1 << 20
 
-// outboundSlots are those of the two readers that take turns, one a connection.
-const outboundSlots = 2
-
 // outbound is what a remote Producer writes: a private ring, whose positions are
 // those of the session. It is read by what sends it over the stream, and holds each
 // record until the other side has published it.
 type outbound struct {
-	ring    *shmring.Ring
-	remote  *Remote
-	key     uint64
-	start   shmring.Boundary
-	source  *shmring.Consumer
-	atDoor  bool   // source is
-	slot    int    // of source
-	lending uint32 // how often a slot was lent
+	ring   *shmring.Ring
+	remote *Remote
+	key    uint64
+	source *shmring.Consumer
+	atDoor bool // source is
 }
 
 // Producer attaches to a ring of the other host as a producer. Errors are those of
@@ -93,18 +87,21 @@ func (r *Remote) unclaim(key [2]string) {
 
 // newOutbound makes the private ring of a stream that was opened.
 func (r *Remote) newOutbound(o wire.LinkOpenedFrame) (out *outbound, err error) {
-	out = &outbound{remote: r, key: o.Key, start: shmring.Boundary{Position: o.Position, Sequence: o.Sequence}}
+	out = &outbound{remote: r, key: o.Key}
+	if err := (shmring.Config{Capacity: o.Capacity, RecordMax: o.RecordMax, Epoch: o.Epoch, Key: o.Key, ConsumersMax: 1}).Validate(); err != nil {
+		return nil, fmt.Errorf("%w: the gateway describes a ring that cannot be: %w", ErrProtocol, err)
+	}
 	capacity := min(outboundBytes, o.Capacity)
 	for capacity < o.Capacity && shmring.RecordMaxFor(capacity) < uint64(o.RecordMax) {
 		capacity *= 2
 	}
 	out.ring, err = shmring.CreatePrivate(shmring.Config{
-		Capacity: capacity, RecordMax: o.RecordMax, Epoch: o.Epoch, Key: o.Key, ConsumersMax: outboundSlots,
-	}, out.start)
+		Capacity: capacity, RecordMax: o.RecordMax, Epoch: o.Epoch, Key: o.Key, ConsumersMax: 1,
+	}, shmring.Boundary{Position: o.Position, Sequence: o.Sequence})
 	if err != nil {
 		return nil, err
 	}
-	if err := out.open(out.start); err != nil {
+	if err := out.open(); err != nil {
 		return nil, errors.Join(err, out.close())
 	}
 	return out, nil
@@ -122,35 +119,22 @@ func (out *outbound) producer(wait shmring.WaitStrategy, o ProducerOptions) (*sh
 	return shmring.OpenProducer(data, cursors, shmring.ProducerOptions{Generation: 1, Wait: wait, OnFull: o.OnFull, Tag: o.Tag})
 }
 
-// open makes the reader of the next stream, which starts at a boundary, and then
-// closes the one of the last, so that what is not published yet is held all the time.
-func (out *outbound) open(at shmring.Boundary) error {
-	slot := (out.slot + 1) % outboundSlots
-	out.lending++
-	err := out.ring.BindConsumer(slot, shmring.Binding{
-		Generation: out.lending, Policy: shmring.PolicyBlock, Parks: true, NoMembarrier: !shmring.HasMembarrier(),
+// open makes the reader that feeds the streams.
+func (out *outbound) open() error {
+	err := out.ring.BindConsumer(0, shmring.Binding{
+		Generation: 1, Policy: shmring.PolicyBlock, Parks: true, NoMembarrier: !shmring.HasMembarrier(),
 	})
 	if err != nil {
 		return err
 	}
-	data, cursor, err := out.ring.LendConsumer(slot)
+	data, cursor, err := out.ring.LendConsumer(0)
 	if err != nil {
 		return err
 	}
-	next, err := shmring.OpenConsumer(data, cursor, shmring.ConsumerOptions{
-		Slot: slot, Generation: out.lending, Policy: shmring.PolicyBlock, Wait: shmring.WaitPark,
-		From: shmring.FromPosition(at.Position), Spans: true,
+	out.source, err = shmring.OpenConsumer(data, cursor, shmring.ConsumerOptions{
+		Generation: 1, Policy: shmring.PolicyBlock, Wait: shmring.WaitPark, From: shmring.FromOldest(), Spans: true,
 	})
-	if err != nil {
-		return errors.Join(err, out.ring.UnbindConsumer(slot))
-	}
-	last, lastSlot := out.source, out.slot
-	out.source, out.slot = next, slot
-	if last == nil {
-		return nil
-	}
-	out.leaveDoor(last)
-	return errors.Join(last.Close(), out.ring.UnbindConsumer(lastSlot))
+	return err
 }
 
 func (out *outbound) held() shmring.Boundary { return out.kept() }
@@ -163,29 +147,16 @@ func (out *outbound) kept() shmring.Boundary {
 
 func (out *outbound) owes() bool { return out.source.EndBoundary() != out.kept() }
 
+// join goes on behind what the other side has published of this session.
 func (out *outbound) join(l *line, id uint16, o wire.LinkOpenedFrame) error {
-	at := shmring.Boundary{Position: o.Position, Sequence: o.Sequence}
-	if at != out.start || out.source.EndBoundary() != at {
-		if err := out.resume(o, at); err != nil {
-			return err
-		}
-	}
-	return l.link.Supply(id, out.source)
-}
-
-// resume goes on behind what the other side has published of this session.
-func (out *outbound) resume(o wire.LinkOpenedFrame, at shmring.Boundary) error {
-	kept := out.kept()
+	at, kept := shmring.Boundary{Position: o.Position, Sequence: o.Sequence}, out.kept()
 	if o.Key != out.key || at.Position < kept.Position || at.Sequence < kept.Sequence {
 		return fmt.Errorf("the other side has forgotten this session: it has published up to record %d of it, and says %d", kept.Sequence, at.Sequence)
 	}
-	if err := out.open(at); err != nil {
+	if err := out.source.Rewind(at); err != nil {
 		return fmt.Errorf("%w: the other side has published up to record %d of this session: %w", ErrProtocol, at.Sequence, err)
 	}
-	if got := out.source.Sequence(); got != at.Sequence {
-		return fmt.Errorf("%w: position %d of this session is behind record %d, the other side says %d", ErrProtocol, at.Position, got, at.Sequence)
-	}
-	return nil
+	return l.link.Supply(id, out.source)
 }
 
 // leave waits until all is published, ends the stream, and closes both sides of the
@@ -199,7 +170,7 @@ func (out *outbound) leave(s *stream, p *shmring.Producer) error {
 	r := out.remote
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	out.leaveDoor(out.source)
+	out.leaveDoor()
 	return errors.Join(err, p.Close(), out.close())
 }
 
@@ -210,15 +181,15 @@ func (out *outbound) watch(s protocol.StreamStatus) {
 	waits := s.Announced == end && s.Limit >= end.Position+recordAlign
 	switch {
 	case !waits:
-		out.leaveDoor(out.source)
+		out.leaveDoor()
 	case !out.atDoor:
 		out.atDoor = out.remote.door.Add(out.source) == nil // there are fewer streams than it has room for
 	}
 }
 
-func (out *outbound) leaveDoor(source *shmring.Consumer) {
+func (out *outbound) leaveDoor() {
 	if out.atDoor {
-		out.remote.door.Remove(source)
+		out.remote.door.Remove(out.source)
 		out.atDoor = false
 	}
 }

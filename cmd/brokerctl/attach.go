@@ -38,6 +38,11 @@ latency from publishing to receiving.
 on a ring with resume_for, and otherwise begins at the oldest record; stderr tells
 which. A record whose checksum is wrong is left out, and told on stderr.
 
+With --address it attaches at the gateway of a brokerd on another host, over TCP,
+and this host needs none. --cert, --key and --ca say by what to be known and whom to
+trust (brokerctl pki makes them). A connection that breaks is made anew; no record is
+published twice, and a producer ends when all are acknowledged.
+
 Exit codes: 0 done, 1 failed (wrong checksums, too), 2 wrong command line, 3 daemon
 unreachable, 4 refused, 5 a block or demote reader missed records. The daemon may
 go away and come back meanwhile: records move on without it.`
@@ -47,7 +52,8 @@ const attachExample = `  zcat feed.jsonl.gz | brokerctl attach md --as producer 
   brokerctl attach md --as consumer --count 10 --wait-for 10s
   brokerctl attach md fills --as consumer --tag 1,2 | grep ^fills
   brokerctl attach md --as consumer --name risk --from resume >> risk.log
-  brokerctl attach md --as consumer --framing u32be | my-decoder`
+  brokerctl attach md --as consumer --framing u32be | my-decoder
+  brokerctl --address exch-1:9465 --cert desk.pem --key desk-key.pem --ca ca.pem attach md --as consumer`
 
 func (c *cli) attachCommand() *cobra.Command {
 	f := newAttachFlags()

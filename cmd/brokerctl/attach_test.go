@@ -186,8 +186,8 @@ func TestProducerOnFull(t *testing.T) {
 		t.Errorf("drop: %+v", got)
 	}
 
-	<-stuck.begun            // from here on the reader reads nothing
-	for report.Records > 0 { // until the ring is full
+	<-stuck.begun                                                // from here on the reader reads nothing
+	for once := true; once || report.Records > 0; once = false { // until the ring is full
 		got = h.produce(lines, "--on-full", "drop", "-o", "json")
 		report = summaryReport{}
 		decodeStrict(t, got.stderr, &report)

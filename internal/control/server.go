@@ -111,13 +111,19 @@ func (s *Server) Serve(ctx context.Context, ln *unixconn.Listener) error {
 	var beat, sessions sync.WaitGroup
 	beating, stop := context.WithCancel(ctx)
 	beat.Go(func() { s.beat(beating) })
-	unlisten := context.AfterFunc(ctx, func() { _ = ln.Close() }) // Accept sees it
+	unlistened := make(chan struct{})
+	unlisten := context.AfterFunc(ctx, func() {
+		defer close(unlistened)
+		_ = ln.Close() // Accept sees it
+	})
 
 	err := s.accept(ctx, ln, &sessions)
 
 	stop()
 	if unlisten() {
 		err = errors.Join(err, ln.Close())
+	} else {
+		<-unlistened // Accept has seen it before the socket's path is gone
 	}
 	s.seats.drain()
 	cut := time.AfterFunc(s.waits.drain, s.seats.closeAll)

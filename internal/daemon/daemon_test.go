@@ -185,6 +185,9 @@ func TestFailedStartLeavesNothingBehind(t *testing.T) {
 		"control.group":                func(c *config.Config) { c.Control.Group = "no-such-group" },
 		"control.admin_group":          func(c *config.Config) { c.Control.AdminGroup = "no-such-group" },
 		"rings[1] (huge)":              func(c *config.Config) { c.Rings = append(c.Rings, hugeRing()) },
+		"gateway.listen": func(c *config.Config) {
+			c.Gateway.Name, c.Gateway.Listen, c.Gateway.TLS.Off = "a", taken.Addr().String(), true
+		},
 	} {
 		bad := *good
 		spoil(&bad)

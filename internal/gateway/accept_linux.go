@@ -141,7 +141,7 @@ func (ln *listener) accept(now int64) {
 			if ln.fd < 0 {
 				return
 			}
-		case errors.Is(err, unix.EAGAIN):
+		case errors.Is(err, unix.EAGAIN), scarce(err) && !ln.somebodyWaits():
 			ln.recovered()
 			return
 		case errors.Is(err, unix.EINTR), errors.Is(err, unix.ECONNABORTED):
@@ -157,6 +157,13 @@ func (ln *listener) accept(now int64) {
 
 func scarce(err error) bool {
 	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM)
+}
+
+// somebodyWaits: an accept asks for a descriptor before it looks whether there
+// is a connection.
+func (ln *listener) somebodyWaits() bool {
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(ln.fd), Events: unix.POLLIN}}, 0)
+	return n > 0 || err != nil
 }
 
 // failed and recovered log once each.

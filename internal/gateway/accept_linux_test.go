@@ -278,11 +278,16 @@ func TestDescriptorsRunOut(t *testing.T) {
 	address, _ := r.listen(o)
 	exchange(t, connect(t, address, nil), []byte("x")) // so that Go has all it opens for itself
 
-	free, err := syscall.Open("/dev/null", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
+	var free [6]int // what the next opens get
+	for i := range free {
+		var err error
+		if free[i], err = syscall.Open("/dev/null", syscall.O_RDONLY|syscall.O_CLOEXEC, 0); err != nil {
+			t.Fatal(err)
+		}
 	}
-	_ = syscall.Close(free)
+	for _, fd := range free {
+		_ = syscall.Close(fd)
+	}
 	var before syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
 		t.Fatal(err)
@@ -293,7 +298,7 @@ func TestDescriptorsRunOut(t *testing.T) {
 		}
 	}
 	t.Cleanup(func() { limit(int(before.Cur)) })
-	limit(free + 1) // for this end of the connection
+	limit(free[1]) // one, for this end of the connection
 	first := connect(t, address, nil)
 	soon(t, "an accept has failed", func() bool {
 		r.l.mu.Lock()
@@ -308,7 +313,7 @@ func TestDescriptorsRunOut(t *testing.T) {
 	if n := r.turns.Load() - turns; n > 10 {
 		t.Errorf("%d turns while nothing could be accepted", n)
 	}
-	limit(free + 4)
+	limit(free[4])
 	exchange(t, first, []byte("x"))
 
 	silent := connect(t, address, nil) // takes the last two
@@ -317,7 +322,7 @@ func TestDescriptorsRunOut(t *testing.T) {
 		defer r.l.mu.Unlock()
 		return len(r.l.waiting) == 1
 	})
-	limit(free + 5)
+	limit(free[5])
 	second := connect(t, address, nil) // no descriptor for its other end
 	exchange(t, second, []byte("x"))
 	if was := receive(t, "refusal", refused); !errors.Is(was.cause, errCrowded) || was.remote != silent.LocalAddr().String() {

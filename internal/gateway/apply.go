@@ -87,6 +87,11 @@ func (g *Gateway) Apply(s Settings) (changed, kept []string, err error) {
 			g.log.Error("certificates stay as they were", zap.String("cert", files.Cert), zap.Error(err))
 		}
 	}
+	if note, err = g.applyFeeds(s); err != nil {
+		_, back := g.applyListen(s, old)
+		return nil, nil, errors.Join(err, back)
+	}
+	changed = append(changed, note...)
 	g.settings = s
 	changed = append(changed, applyWords(old, s)...)
 	changed = append(changed, g.applyPeers(old, s)...)

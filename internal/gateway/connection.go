@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"brokerd/internal/link"
+	"brokerd/internal/shmring"
 	"brokerd/internal/wire"
 )
 
@@ -215,6 +216,10 @@ func (c *conn) opened(stream uint16, o wire.LinkOpenedFrame) {
 // ended is a stream that is over, by the other side or because what it moved
 // failed here.
 func (c *conn) ended(e link.Event) {
+	var chunk *shmring.ChunkError
+	if errors.As(e.Err, &chunk) {
+		c.g.refused(wire.CodeCorrupt.String(), c.name(), c.sock.remote(), e.Err)
+	}
 	if m := c.mirrors[e.Stream]; m != nil {
 		m.ended(e.End, e.Err)
 	}
@@ -275,9 +280,20 @@ func (c *conn) closed(cause error) {
 		p.park(c.g.loop.now())
 	}
 	c.exports, c.publishers = nil, nil
+	if c.peer == nil && !c.ready {
+		c.g.refusedHandshake(c.sock.remote(), cause)
+	} else if fault := new(link.Error); errors.As(cause, &fault) && fault.Code != wire.CodeSilent {
+		c.g.refused(fault.Code.String(), c.name(), c.sock.remote(), cause) // what no correct peer sends, or damaged on its way
+	}
 	if c.peer != nil {
 		c.peer.lost(c, cause)
-	} else if !c.ready {
-		c.g.refusedHandshake(c.sock.remote(), cause)
 	}
+}
+
+// name is what the other side is called.
+func (c *conn) name() string {
+	if c.peer != nil {
+		return c.peer.want.Name
+	}
+	return c.who.name
 }

@@ -30,8 +30,8 @@ type export struct {
 	slot   int
 	policy wire.Policy
 	reader *shmring.Consumer
-	keeps  bool     // the reader leaves its cursor, to be resumed
-	door   *doorway // it is watched there; nil while it is not
+	keeps  bool // the reader leaves its cursor, to be resumed
+	watch  watched
 
 	remote     string
 	since      time.Time
@@ -41,31 +41,37 @@ type export struct {
 	gaps       uint64 // of earlier streams
 	gapRecords uint64
 	gapsSeen   uint64 // of this one, that were logged
-	traffic    traffic
+	moved      moved
 }
 
 // openExport answers who wants to mirror or read a ring.
 func (c *conn) openExport(o wire.LinkOpenFrame) error {
-	x, err := c.g.lend(c.who, o)
-	if err != nil {
-		return err
+	if o.Mode == wire.LinkMirror {
+		c.supersedeMirror(o.Ring)
 	}
-	opened := x.opened()
-	if err := c.link.Serve(o.Stream, opened, x.reader); err != nil {
+	x := c.g.resumeParked(c.who, o)
+	resumed := x != nil
+	if !resumed {
+		var err error
+		if x, err = c.g.lend(c.who, o); err != nil {
+			return err
+		}
+	}
+	if err := c.link.Serve(o.Stream, x.opened(), x.reader); err != nil {
 		c.g.release(x, err.Error())
 		return &denial{wire.CodePosition, err.Error()}
 	}
-	x.conn, x.stream, x.remote = c, o.Stream, c.sock.remote()
+	x.conn, x.stream, x.remote, x.since, x.reason = c, o.Stream, c.sock.remote(), time.Now(), ""
 	if c.exports == nil {
 		c.exports = map[uint16]*export{}
 	}
 	c.exports[o.Stream] = x
-	if p := c.g.takeParked(x.who, x.ring.Name); p != nil { // the new reader holds what is to come: the old one may go
-		x.reconnects, x.gaps, x.gapRecords, x.traffic = p.reconnects+1, p.gaps, p.gapRecords, p.traffic
-		c.g.release(p, "its peer is back")
+	if p := c.g.takeParked(x); p != nil { // it could not go on from there
+		x.reconnects, x.gaps, x.gapRecords, x.moved = p.reconnects+1, p.gaps, p.gapRecords, p.moved
+		c.g.release(p, "its peer is back and starts elsewhere")
 	}
-	c.g.log.Info("a ring is read by another host", append(x.fields(), zap.String("mode", o.Mode.String()),
-		zap.String("policy", string(x.policy)), zap.Uint64("position", x.reader.EndBoundary().Position))...)
+	c.g.log.Info("a ring is read by another host", append(x.fields(), zap.String("mode", o.Mode.String()), zap.String("policy", string(x.policy)),
+		zap.Bool("resumed", resumed), zap.Uint64("position", x.reader.EndBoundary().Position))...)
 	return nil
 }
 
@@ -81,10 +87,7 @@ func (g *Gateway) lend(who identity, o wire.LinkOpenFrame) (*export, error) {
 			Resume: o.From == wire.LinkFromResume && o.Label != "", NoMembarrier: !shmring.HasMembarrier(),
 		},
 		Authorize: func(r wire.Ring) error {
-			policy := r.Policy
-			if o.Policy != 0 {
-				policy = wire.Policy(shmring.Policy(o.Policy).String())
-			}
+			policy := policyOf(o, r)
 			if o.Mode == wire.LinkMirror && r.Mirror != nil {
 				return &denial{wire.CodeMirrorOfMirror, fmt.Sprintf("ring %s is itself a mirror, of ring %s of %s: mirror that one", r.Name, r.Mirror.Ring, r.Mirror.Peer)}
 			}
@@ -92,14 +95,14 @@ func (g *Gateway) lend(who identity, o wire.LinkOpenFrame) (*export, error) {
 		},
 	}
 	if o.Policy != 0 {
-		q.In.Policy = wire.Policy(shmring.Policy(o.Policy).String())
+		q.In.Policy = policyOf(o, wire.Ring{})
 	}
 	if o.Epoch != 0 && o.Mode == wire.LinkRead {
 		q.In.Epoch = &o.Epoch // a mirror is told of another epoch by its stream instead
 	}
 	lease, err := g.broker.Attach(q)
 	if errors.Is(err, wire.ErrSlotsExhausted) {
-		if p := g.takeParked(who, o.Ring); p != nil {
+		if p := g.takeParked(&export{who: who, mode: o.Mode, ring: wire.Ring{Name: o.Ring}}); p != nil {
 			g.release(p, "its slot is needed for its successor")
 			lease, err = g.broker.Attach(q)
 		}
@@ -108,6 +111,14 @@ func (g *Gateway) lend(who identity, o wire.LinkOpenFrame) (*export, error) {
 		return nil, err
 	}
 	return g.openReader(who, o, lease)
+}
+
+// policyOf is the policy that o asks for, the ring's where it leaves that open.
+func policyOf(o wire.LinkOpenFrame, r wire.Ring) wire.Policy {
+	if o.Policy == 0 {
+		return r.Policy
+	}
+	return wire.Policy(shmring.Policy(o.Policy).String())
 }
 
 // attachmentName is what brokerctl shows a link as.
@@ -135,6 +146,7 @@ func (g *Gateway) openReader(who identity, o wire.LinkOpenFrame, lease broker.Le
 			Slot: a.Slot, Generation: a.Generation, Policy: policy, Wait: shmring.WaitPark,
 			From: startOf(o, lease.Out), KeepCursor: x.keeps, Spans: true,
 		})
+		x.watch.reader, x.watch.news = x.reader, x.news
 	}
 	var gone *shmring.PositionError
 	if errors.As(err, &gone) && o.From == wire.LinkFromHeld && gone.Wanted < gone.Oldest {
@@ -203,9 +215,7 @@ func (x *export) fields() []zap.Field {
 
 // release ends an export. why is for the log, "" for no line.
 func (g *Gateway) release(x *export, why string) {
-	if x.door != nil {
-		x.door.forget(x)
-	}
+	x.watch.leave()
 	_ = x.reader.Close() // the attachment ends next, whatever this says
 	g.detach(x, x.keeps)
 	if why != "" {
@@ -239,6 +249,7 @@ func (g *Gateway) giveWay(a wire.Attachment) {
 		for stream, x := range c.exports {
 			if a.Role == wire.RoleConsumer && same(x.ring.Name, x.slot) {
 				c.link.End(stream, wire.LinkEndFrame{Code: wire.CodeDetached, Message: shmring.ErrDetached.Error()})
+				c.sock.retick() // which sends it
 				delete(c.exports, stream)
 				g.release(x, "an administrator ended it")
 			}

@@ -9,16 +9,15 @@ import (
 func (s *socket) receive(now int64) {
 	direct, buffer := s.session.direct(), s.l.buffer
 	if s.waiting {
-		if s.allowance == 0 {
-			s.close(fmt.Errorf("%w: %d bytes", errChatty, unauthenticatedBytesMax))
-			return
-		}
-		direct, buffer = nil, buffer[:min(len(buffer), s.allowance)]
+		direct, buffer = nil, buffer[:min(len(buffer), s.allowance+1)]
 	}
 	n, more, err := s.transport.receive(direct, buffer, s.hung)
 	s.readable = more
 	if s.waiting {
-		s.allowance -= n
+		if s.allowance -= n; s.allowance < 0 {
+			s.close(fmt.Errorf("%w: at most %d bytes are taken", errChatty, unauthenticatedBytesMax))
+			return
+		}
 	}
 	if landed := min(n, len(direct)); landed > 0 {
 		if e := s.session.landed(now, landed); e != nil {

@@ -48,6 +48,7 @@ type Gateway struct {
 	journals   map[journalKey]*journal
 	writing    map[string]bool // local names of mirrors that a job works at
 	refusals   map[string]*refusalCount
+	feeds      []*feed
 	doors      []*doorway
 	round      uint64 // of pumping, see doorway
 	clock      timer  // for what is due without a connection (chores.go)
@@ -83,20 +84,31 @@ func New(o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, errors.Join(err, g.self.Close())
 	}
-	g.loop.mu.Lock()
-	defer g.loop.mu.Unlock()
-	if err := g.listen(o.Settings); err != nil {
+	if err := g.begin(o.Settings); err != nil {
 		ended, end := context.WithCancel(context.Background())
 		end()
-		_ = g.loop.run(ended, func() {}) // nothing but its descriptors to close
+		_ = g.loop.run(ended, nil) // nothing but its descriptors to close
 		return nil, errors.Join(err, g.self.Close())
 	}
-	for _, want := range o.Settings.Peers {
+	return g, nil
+}
+
+// begin opens the listeners and prepares what Run will do.
+func (g *Gateway) begin(s Settings) error {
+	g.loop.mu.Lock()
+	defer g.loop.mu.Unlock()
+	if err := g.listen(s); err != nil {
+		return err
+	}
+	if err := g.startFeeds(s); err != nil {
+		return err
+	}
+	for _, want := range s.Peers {
 		g.addPeer(want)
 	}
 	g.clock.fire = g.chores
 	g.hurry()
-	return g, nil
+	return nil
 }
 
 // Run works until ctx is done, says goodbye, and returns ctx.Err(). It runs the
@@ -134,6 +146,9 @@ func (g *Gateway) sayGoodbye() {
 	}
 	for c := range g.conns {
 		c.close(wire.CodeGoodbye, errStopping)
+	}
+	for _, f := range g.feeds {
+		f.drop(errStopping)
 	}
 	for _, d := range g.doors {
 		d.door.Knock()

@@ -55,7 +55,7 @@ type mirror struct {
 	gaps       uint64
 	gapRecords uint64
 	crcErrors  uint64
-	traffic    traffic // of earlier streams
+	moved      moved // of earlier streams
 }
 
 func newMirror(p *peer, want Mirror) *mirror {
@@ -110,10 +110,9 @@ func (m *mirror) job(work func(), sink func() *shmring.Mirror, then func()) {
 			return
 		}
 		m.sink = sink()
+		c := m.conn
 		then()
-		if m.conn != nil {
-			m.conn.work()
-		}
+		c.work()
 	})
 }
 

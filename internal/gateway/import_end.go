@@ -59,6 +59,7 @@ func (m *mirror) give(end wire.LinkEndFrame) {
 	}
 	end.Stream = m.stream
 	m.conn.link.End(m.stream, end)
+	m.conn.sock.retick() // which sends it
 }
 
 // forget lets go of the stream and of the sink.
@@ -67,7 +68,7 @@ func (m *mirror) forget() {
 		if s, ok := m.conn.status(m.stream); ok {
 			m.announced = s.Announced
 		}
-		m.traffic.add(m.conn.trafficOf(m.stream))
+		m.moved.add(m.conn.movedOf(m.stream))
 		delete(m.conn.mirrors, m.stream)
 	}
 	m.closeSink()

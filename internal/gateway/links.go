@@ -9,10 +9,10 @@ import (
 	"brokerd/internal/wire"
 )
 
-// traffic is what a stream has moved, in bytes of its data frames.
-type traffic struct{ in, out uint64 }
+// moved is what a stream has moved, in bytes of its data frames.
+type moved struct{ in, out uint64 }
 
-func (t *traffic) add(o traffic) {
+func (t *moved) add(o moved) {
 	t.in += o.in
 	t.out += o.out
 }
@@ -27,13 +27,13 @@ func (c *conn) status(stream uint16) (s link.StreamStatus, ok bool) {
 	return all[i], true
 }
 
-// trafficOf is what a stream has moved so far.
-func (c *conn) trafficOf(stream uint16) traffic {
+// movedOf is what a stream has moved so far.
+func (c *conn) movedOf(stream uint16) moved {
 	s, _ := c.status(stream)
 	if s.Sends {
-		return traffic{out: s.Sent.Position}
+		return moved{out: s.Bytes}
 	}
-	return traffic{in: s.Received.Position}
+	return moved{in: s.Bytes}
 }
 
 // Links tells how every link is, mirrors first, and whom the gateway refused.
@@ -60,6 +60,9 @@ func (g *Gateway) Links() wire.ListLinksOut {
 	}
 	for _, p := range g.publishers {
 		out.Links = append(out.Links, p.link())
+	}
+	for _, f := range g.feeds {
+		out.Feeds = append(out.Feeds, f.status())
 	}
 	order := []wire.LinkRole{wire.LinkRoleMirror, wire.LinkRoleExport, wire.LinkRoleReader, wire.LinkRoleProducer}
 	slices.SortStableFunc(out.Links, func(a, b wire.Link) int {
@@ -109,7 +112,7 @@ func (m *mirror) link() wire.Link {
 		State: p.state, Reason: p.reason, SinceNS: p.since.UnixNano(), TLS: p.files() != nil,
 		Epoch: m.epoch, Reconnects: p.reconnects, Gaps: m.gaps, GapRecords: m.gapRecords, CRCErrors: m.crcErrors,
 	}
-	moved := m.traffic
+	bytes := m.moved
 	at := lag{m.end, m.announced}
 	if c := p.conn; c != nil && c.ready {
 		l = c.connected(l)
@@ -120,11 +123,11 @@ func (m *mirror) link() wire.Link {
 		if m.phase == phaseRunning {
 			s, _ := c.status(m.stream)
 			at = lag{s.Received, s.Announced}
-			moved.add(c.trafficOf(m.stream))
+			bytes.add(c.movedOf(m.stream))
 		}
 	}
 	at.of(&l)
-	l.BytesIn, l.BytesOut = moved.in, moved.out
+	l.BytesIn, l.BytesOut = bytes.in, bytes.out
 	return l
 }
 
@@ -137,7 +140,7 @@ func (x *export) link(newest shmring.Boundary) wire.Link {
 	if x.mode == wire.LinkRead {
 		l.Role = wire.LinkRoleReader
 	}
-	moved, acked := x.traffic, x.acked
+	bytes, acked := x.moved, x.acked
 	if x.conn == nil {
 		l.State = wire.LinkWaiting
 	} else {
@@ -146,11 +149,11 @@ func (x *export) link(newest shmring.Boundary) wire.Link {
 		acked = s.Acked
 		l.Gaps += s.Gaps
 		l.GapRecords += s.GapRecords
-		moved.add(x.conn.trafficOf(x.stream))
+		bytes.add(x.conn.movedOf(x.stream))
 	}
 	at := lag{acked, newest}
 	at.of(&l)
-	l.BytesIn, l.BytesOut = moved.in, moved.out
+	l.BytesIn, l.BytesOut = bytes.in, bytes.out
 	return l
 }
 
@@ -167,6 +170,6 @@ func (p *publisher) link() wire.Link {
 	}
 	at := lag{p.published, p.received}
 	at.of(&l)
-	l.BytesIn, l.BytesOut = p.traffic.in, p.traffic.out
+	l.BytesIn, l.BytesOut = p.moved.in, p.moved.out
 	return l
 }

@@ -118,8 +118,9 @@ func (r *loopRig) dial(o dialOptions) (result chan dialed, cancel func()) {
 		result <- dialed{e, nil}
 		return e
 	}
-	r.with(func() { cancel = r.l.dial(o) })
-	return result, func() { r.with(cancel) }
+	var locked func()
+	r.with(func() { locked = r.l.dial(o) })
+	return result, func() { r.with(locked) }
 }
 
 // echo is a session that sends back what it receives, or keeps it. Its fields

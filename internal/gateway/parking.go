@@ -6,12 +6,14 @@ import (
 
 	"go.uber.org/zap"
 
+	"brokerd/internal/shmring"
 	"brokerd/internal/wire"
 )
 
-// A parked export is the reader of a mirror whose peer is away. It goes on
-// holding the ring, as its policy has it, until the peer is back and a new reader
-// stands where it stood; so an outage that the ring can bear loses nothing.
+// A parked export is the reader of a mirror whose peer is away. It goes on holding
+// the ring, as its policy has it, until the peer is back, and then goes on from
+// where the mirror ends; so an outage that the ring can bear loses nothing. (A new
+// reader could not start there for sure: shmring.Consumer.Rewind.)
 
 // park is what becomes of an export when its connection is gone.
 func (g *Gateway) park(x *export, cause error) {
@@ -20,15 +22,13 @@ func (g *Gateway) park(x *export, cause error) {
 		x.gaps += status.Gaps
 		x.gapRecords += status.GapRecords
 	}
-	x.traffic.add(x.conn.trafficOf(x.stream))
+	x.moved.add(x.conn.movedOf(x.stream))
 	x.conn = nil
 	if g.ending || !g.worthParking(x) {
 		g.release(x, cause.Error())
 		return
 	}
-	if x.door != nil {
-		x.door.forget(x)
-	}
+	x.watch.leave()
 	x.since, x.reason = time.Now(), cause.Error()
 	g.parked = append(g.parked, x)
 	g.log.Warn("a mirror is away: its reader goes on holding the ring", append(x.fields(),
@@ -54,16 +54,57 @@ func (g *Gateway) worthParking(x *export) bool {
 	return true
 }
 
-// takeParked finds the reader that waits for a peer, nil when there is none, and
-// leaves it to the caller to release.
-func (g *Gateway) takeParked(who identity, ring string) *export {
-	i := slices.IndexFunc(g.parked, func(x *export) bool { return x.who.name == who.name && x.ring.Name == ring })
-	if i < 0 {
+// resumeParked lets the reader that waits for a peer go on from what the peer
+// holds. It returns nil where there is none, or where it cannot.
+func (g *Gateway) resumeParked(who identity, o wire.LinkOpenFrame) *export {
+	if o.Mode != wire.LinkMirror || o.From != wire.LinkFromHeld {
+		return nil
+	}
+	i := slices.IndexFunc(g.parked, func(x *export) bool {
+		return x.who.name == who.name && x.ring.Name == o.Ring && x.ring.Epoch == o.Epoch && x.policy == policyOf(o, x.ring)
+	})
+	if i < 0 || g.settings.mayRead(who, o.Ring, g.parked[i].policy) != nil {
 		return nil
 	}
 	x := g.parked[i]
+	if x.reader.Rewind(shmring.Boundary{Position: o.Position, Sequence: o.Sequence}) != nil {
+		return nil // demoted, ended, or of a ring that is gone: a new reader finds out what there is
+	}
 	g.parked = slices.Delete(g.parked, i, i+1)
+	x.who = who
+	x.reconnects++
 	return x
+}
+
+// supersedeMirror closes another connection over which the same peer mirrors the
+// same ring: it was started again, and its former connection is not found to be
+// dead yet.
+func (c *conn) supersedeMirror(ring string) {
+	for other := range c.g.conns {
+		if other == c || other.session == c.session || other.who.name != c.who.name {
+			continue
+		}
+		for _, x := range other.exports {
+			if x.mode == wire.LinkMirror && x.ring.Name == ring {
+				other.close(wire.CodeGoodbye, errSuperseded)
+				break
+			}
+		}
+	}
+}
+
+// takeParked finds the reader that waits for the peer of x, which is to take its
+// place, nil when there is none, and leaves it to the caller to release.
+func (g *Gateway) takeParked(x *export) *export {
+	i := slices.IndexFunc(g.parked, func(p *export) bool {
+		return p.mode == x.mode && p.who.name == x.who.name && p.ring.Name == x.ring.Name
+	})
+	if i < 0 {
+		return nil
+	}
+	p := g.parked[i]
+	g.parked = slices.Delete(g.parked, i, i+1)
+	return p
 }
 
 // unpark gives up waiting.

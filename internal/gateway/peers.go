@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"brokerd/internal/link"
 	"brokerd/internal/wire"
 )
 
@@ -137,8 +138,13 @@ func (p *peer) lost(c *conn, cause error) {
 		return
 	}
 	p.conn = nil
+	fault := new(link.Error)
+	damaged := errors.As(cause, &fault) && fault.Code == wire.CodeChecksum
 	for _, m := range p.mirrors {
 		m.lost(c)
+		if damaged {
+			m.crcErrors++
+		}
 	}
 	p.failed(cause)
 }

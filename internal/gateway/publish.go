@@ -71,7 +71,7 @@ type publisher struct {
 	retryAt    int64            // while the queue is not empty
 	pause      time.Duration    // between two attempts
 	parkedAt   int64
-	traffic    traffic
+	moved      moved
 	reconnects uint64
 }
 
@@ -202,7 +202,7 @@ func (p *publisher) Commit(c shmring.Chunk) error {
 	if records := end.Sequence - p.received.Sequence; records != c.Records {
 		return &shmring.ChunkError{Position: c.Position, Reason: fmt.Sprintf("holds %d records, not %d", records, c.Records)}
 	}
-	p.traffic.in += uint64(len(chunk))
+	p.moved.in += uint64(len(chunk))
 	p.queue = append(p.queue, stretch{chunk, p.received})
 	p.received = end
 	p.drain()

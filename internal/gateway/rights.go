@@ -81,14 +81,6 @@ type denial struct {
 
 func (r *denial) Error() string { return r.message }
 
-// positionParameters are the parameters of a stream's end with CodePosition.
-type positionParameters struct {
-	Wanted uint64 `json:"wanted"`
-	Oldest uint64 `json:"oldest"`
-	Newest uint64 `json:"newest"`
-	Inside bool   `json:"inside"`
-}
-
 // ending says to the other side what an error means for its stream.
 func ending(err error) wire.LinkEndFrame {
 	end := wire.LinkEndFrame{Code: wire.CodeInternal, Message: err.Error()}
@@ -102,7 +94,7 @@ func ending(err error) wire.LinkEndFrame {
 		end.Code, end.Name, end.Parameters = wire.CodeRefused, string(broker.Name), string(broker.Parameters)
 	case errors.As(err, &position):
 		end.Code = wire.CodePosition
-		p := positionParameters{position.Wanted, position.Oldest, position.Newest, position.Inside}
+		p := wire.LinkPositionParameters{Wanted: position.Wanted, Oldest: position.Oldest, Newest: position.Newest, Inside: position.Inside}
 		if data, err := json.Marshal(p); err == nil {
 			end.Parameters = string(data)
 		}

@@ -21,7 +21,7 @@ func (p *publisher) fields() []zap.Field {
 // come and is not in the ring was not acknowledged: the session sends it again.
 func (p *publisher) park(now int64) {
 	if p.conn != nil {
-		p.traffic.add(p.conn.trafficOf(p.stream))
+		p.moved.add(p.conn.movedOf(p.stream))
 	}
 	p.conn, p.stream, p.placed, p.queue, p.pause = nil, 0, nil, nil, 0
 	p.received = p.published
@@ -46,6 +46,7 @@ func (p *publisher) end(why error) {
 		end := ending(why)
 		end.Stream = p.stream
 		p.conn.link.End(p.stream, end)
+		p.conn.sock.retick() // which sends it
 		delete(p.conn.publishers, p.stream)
 	}
 	p.finish(why.Error())

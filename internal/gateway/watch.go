@@ -5,7 +5,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"brokerd/internal/link"
 	"brokerd/internal/shmring"
 )
 
@@ -20,14 +19,27 @@ import (
 // doorSleepMax is the longest a door sleeps.
 const doorSleepMax = 10 * time.Second
 
-// alignBytes is what every part of a ring is a multiple of.
-const alignBytes = 16
+// watched is a reader that is put into a door while it waits for records.
+type watched struct {
+	reader *shmring.Consumer
+	news   func()   // called with the lock held when there may be some
+	door   *doorway // nil while it is in none
+}
+
+// leave takes the reader out of its door, if it is in one.
+func (w *watched) leave() {
+	if w.door != nil {
+		w.door.door.Remove(w.reader)
+		delete(w.door.inside, w)
+		w.door = nil
+	}
+}
 
 // doorway is a door and who is in it.
 type doorway struct {
 	g      *Gateway
 	door   *shmring.Door
-	inside map[*export]struct{}
+	inside map[*watched]struct{}
 }
 
 // watch puts the readers of a connection that wait for records into a door, and
@@ -41,34 +53,28 @@ func (c *conn) watch() {
 		x := c.exports[s.Stream]
 		switch {
 		case x == nil:
-		case drained && waits(x, s):
-			c.g.listenTo(x)
-		case x.door != nil:
-			x.door.forget(x)
+		case drained && s.Dry:
+			c.g.listenTo(&x.watch)
+		default:
+			x.watch.leave()
 		}
 	}
 }
 
-// waits says whether a reader has handed out all there was, and could send more.
-func waits(x *export, s link.StreamStatus) bool {
-	end := x.reader.EndBoundary()
-	return s.Announced == end && s.Limit >= end.Position+alignBytes
-}
-
 // listenTo puts a reader into the first door that has room.
-func (g *Gateway) listenTo(x *export) {
-	if x.door != nil {
+func (g *Gateway) listenTo(w *watched) {
+	if w.door != nil || g.settings.BusyPoll || g.ending {
 		return
 	}
 	d := g.roomyDoor()
 	if d == nil {
 		return // the sweep asks the reader now and then
 	}
-	if err := d.door.Add(x.reader); err != nil {
+	if err := d.door.Add(w.reader); err != nil {
 		return // its ring is gone: the reader says so when it is asked next
 	}
-	x.door = d
-	d.inside[x] = struct{}{}
+	w.door = d
+	d.inside[w] = struct{}{}
 }
 
 func (g *Gateway) roomyDoor() *doorway {
@@ -82,17 +88,10 @@ func (g *Gateway) roomyDoor() *doorway {
 		g.log.Error("records are sent late: cannot watch more rings", zap.Error(err))
 		return nil
 	}
-	d := &doorway{g: g, door: door, inside: map[*export]struct{}{}}
+	d := &doorway{g: g, door: door, inside: map[*watched]struct{}{}}
 	g.doors = append(g.doors, d)
 	g.joined.Go(d.keep)
 	return d
-}
-
-// forget takes a reader out.
-func (d *doorway) forget(x *export) {
-	d.door.Remove(x.reader)
-	delete(d.inside, x)
-	x.door = nil
 }
 
 // keep is the goroutine of a door, until the gateway ends.
@@ -112,14 +111,21 @@ func (d *doorway) keep() {
 	}
 }
 
-// pump moves what the readers in the door have, for each connection once.
+// pump moves what the readers in the door have.
 func (d *doorway) pump() {
 	d.g.round++
-	for x := range d.inside { // pumping takes readers out
-		if c := x.conn; c.pumped != d.g.round && !d.g.ending {
-			c.pumped = d.g.round
-			c.pump()
+	for w := range d.inside { // which takes readers out
+		if !d.g.ending {
+			w.news()
 		}
+	}
+}
+
+// news of an export is for all of its connection, once a round.
+func (x *export) news() {
+	if c := x.conn; c.pumped != c.g.round {
+		c.pumped = c.g.round
+		c.pump()
 	}
 }
 
@@ -145,6 +151,9 @@ func (g *Gateway) beforeSleep(int64) (busy bool) {
 			if len(c.exports) > 0 {
 				c.pump()
 			}
+		}
+		for _, f := range g.feeds {
+			f.poll()
 		}
 	}
 	return false

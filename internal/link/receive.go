@@ -35,7 +35,7 @@ type receiver struct {
 	lookAt int64            // when to ask the sink again
 	pause  int64            // between two looks that found nothing, ns
 
-	gaps, gapRecords uint64
+	bytes, gaps, gapRecords uint64
 }
 
 // receiving is the stream that a data or gap frame belongs to; nil and no error
@@ -106,6 +106,7 @@ func (c *Conn) gotBody(now int64) error {
 		return nil
 	}
 	s.rx.next = shmring.Boundary{Position: f.Position + uint64(f.Bytes), Sequence: f.Sequence + f.Records}
+	s.rx.bytes += uint64(f.Bytes)
 	c.committed(s, now)
 	return nil
 }

@@ -24,6 +24,8 @@ type sender struct {
 	acked    shmring.Boundary // by the peer
 	released shmring.Boundary // given back to source
 	limit    uint64           // no byte at or past it may be sent
+	dry      bool             // source had nothing when it was asked last
+	bytes    uint64           // ring bytes queued
 
 	gaps, gapRecords uint64
 }
@@ -67,12 +69,12 @@ func (c *Conn) pump(s *stream) (moved bool, err error) {
 		}
 		room := min(t.limit-t.sent.Position, uint64(c.c.FrameBytesMax), uint64(c.c.OutputBytesMax))
 		if t.span, err = t.source.NextSpan(int(room)); err != nil {
-			if errors.Is(err, shmring.ErrEmpty) {
+			if t.dry = errors.Is(err, shmring.ErrEmpty); t.dry {
 				err = nil
 			}
 			return false, err
 		}
-		t.taken = true
+		t.taken, t.dry = true, false
 	}
 	at := shmring.Boundary{Position: t.span.Position, Sequence: t.span.Sequence}
 	if at != t.sent {
@@ -138,6 +140,7 @@ func (c *Conn) queueData(s *stream) error {
 	}
 	c.out.push(f)
 	t.sent = f.to
+	t.bytes += uint64(len(span.Bytes))
 	return nil
 }
 

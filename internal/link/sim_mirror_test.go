@@ -30,8 +30,8 @@ type mirrorSim struct {
 	gaps    uint64 // records
 	tamper  string // what was changed on the way of the present connection
 	stalled bool   // the network stood still for longer than the dead-peer time
+	letGo   bool   // a stream was ended on purpose: nothing was held for it
 	ended   bool   // the dialer has ended a stream: what still comes for it is not looked at
-	refused bool   // the position held was in the ring, and could not be found
 }
 
 const simDeadAfter = 3 * time.Second
@@ -48,7 +48,7 @@ func newMirrorSim(w *world) *mirrorSim {
 }
 
 // lossless: nothing may be lost, whatever the network does.
-func (s *mirrorSim) lossless() bool { return s.policy == shmring.PolicyBlock && s.parks }
+func (s *mirrorSim) lossless() bool { return s.policy == shmring.PolicyBlock && s.parks && !s.letGo }
 
 // dialNow makes a new connection.
 func (s *mirrorSim) dialNow() {
@@ -84,7 +84,7 @@ func (s *mirrorSim) onDialer(e *end, event Event) {
 	case EventGap:
 		s.gaps += event.Gap.Lost
 		s.host.jumped = event.Gap.To
-		if s.lossless() && !s.refused {
+		if s.lossless() {
 			s.wrong("a lossless stream has a gap: %+v", event.Gap)
 		}
 	case EventEnd:
@@ -132,40 +132,55 @@ func (s *mirrorSim) onAcceptor(e *end, event Event) {
 			s.wrong("the reader failed: %v", event.Err)
 		}
 		s.dropSource()
+		s.letGo = true
 	case EventClose:
 		e.finish = true
 	}
 }
 
-// serve attaches a reader where the peer wants to go on, before a parked one goes.
+// serve goes on with the reader that was parked, or attaches one where the peer
+// wants to go on.
 func (s *mirrorSim) serve(e *end, event Event) {
-	from := shmring.FromOldest()
-	if o := event.Open; o.From == wire.LinkFromHeld && o.Epoch == s.origin.config.Epoch {
-		from = shmring.FromPosition(o.Position)
+	o := event.Open
+	held := o.From == wire.LinkFromHeld && o.Epoch == s.origin.config.Epoch
+	if s.source != nil {
+		err := errors.New("it starts anew")
+		if held && s.sourceSlots == s.origin.slots {
+			err = s.source.Rewind(shmring.Boundary{Position: o.Position, Sequence: o.Sequence})
+		}
+		if err != nil {
+			s.note("the parked reader goes: %v", err)
+			s.dropSource()
+		}
 	}
+	if s.source == nil {
+		s.attach(held, o.Position)
+	}
+	c := s.origin.ring.Config()
+	err := e.conn.Serve(event.Stream, wire.LinkOpenedFrame{
+		Many: c.Many, Timestamps: c.Timestamps, Checksum: c.Checksum, RecordMax: c.RecordMax, Capacity: c.Capacity, Key: c.Key,
+	}, s.source)
+	if !errors.Is(err, ErrStream) && !errors.Is(err, ErrNotReady) { // its end came together with it
+		s.must(err)
+	}
+}
+
+func (s *mirrorSim) attach(held bool, position uint64) {
 	binding := shmring.Binding{Policy: s.policy, DemoteAfter: time.Nanosecond}
-	options := shmring.ConsumerOptions{From: from, Spans: true}
+	options := shmring.ConsumerOptions{From: shmring.FromOldest(), Spans: true}
+	if held {
+		options.From = shmring.FromPosition(position)
+	}
 	source, slot, err := s.origin.slots.lend(binding, options)
-	if position := (*shmring.PositionError)(nil); errors.As(err, &position) {
-		if position.Inside || position.Wanted > position.Newest {
+	if gone := (*shmring.PositionError)(nil); errors.As(err, &gone) {
+		if gone.Inside || gone.Wanted > gone.Newest {
 			s.wrong("the held position is refused: %v", err)
 		}
-		s.refused = true
 		options.From = shmring.FromOldest()
 		source, slot, err = s.origin.slots.lend(binding, options)
 	}
 	s.must(err)
-	s.dropSource()
 	s.source, s.sourceSlot, s.sourceSlots = source, slot, s.origin.slots
-	c := s.origin.ring.Config()
-	err = e.conn.Serve(event.Stream, wire.LinkOpenedFrame{
-		Many: c.Many, Timestamps: c.Timestamps, Checksum: c.Checksum, RecordMax: c.RecordMax, Capacity: c.Capacity, Key: c.Key,
-	}, source)
-	if errors.Is(err, ErrStream) || errors.Is(err, ErrNotReady) { // its end came together with it
-		s.dropSource()
-		return
-	}
-	s.must(err)
 }
 
 func (s *mirrorSim) dropSource() {

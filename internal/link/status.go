@@ -27,7 +27,8 @@ func (c *Conn) Status() Status {
 // StreamStatus is how a stream that flows is doing. At the sender Sent is what
 // went out and Acked what the peer keeps; at the receiver Received is what was
 // committed, Acked what was told of, and Announced what the peer has, by its last
-// beat or by what came. Limit is how far may be sent.
+// beat or by what came. Limit is how far may be sent, Bytes the ring bytes that
+// were. Dry: the sender waits for its ring and not for credit or the socket.
 type StreamStatus struct {
 	Stream                           uint16
 	Mode                             wire.LinkMode
@@ -35,7 +36,8 @@ type StreamStatus struct {
 	Epoch                            uint64
 	Sent, Received, Acked, Announced shmring.Boundary
 	Limit                            uint64
-	Gaps, GapRecords                 uint64
+	Dry                              bool
+	Bytes, Gaps, GapRecords          uint64
 }
 
 // Streams lists the streams that flow, in the order of their opening.
@@ -48,14 +50,14 @@ func (c *Conn) Streams() []StreamStatus {
 		status := StreamStatus{Stream: s.number, Mode: s.open.Mode, Epoch: s.epoch, Sends: s.tx != nil}
 		if t := s.tx; t != nil {
 			status.Sent, status.Acked, status.Announced, status.Limit = t.flushed, t.acked, t.sent, t.limit
-			status.Gaps, status.GapRecords = t.gaps, t.gapRecords
+			status.Dry, status.Bytes, status.Gaps, status.GapRecords = t.dry, t.bytes, t.gaps, t.gapRecords
 		}
 		if r := s.rx; r != nil {
 			status.Received, status.Acked, status.Announced, status.Limit = r.next, r.acked, r.next, r.limit
 			if s.announced.Position > r.next.Position {
 				status.Announced = s.announced
 			}
-			status.Gaps, status.GapRecords = r.gaps, r.gapRecords
+			status.Bytes, status.Gaps, status.GapRecords = r.bytes, r.gaps, r.gapRecords
 		}
 		all = append(all, status)
 	}

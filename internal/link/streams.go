@@ -104,7 +104,7 @@ func (c *Conn) gotOpened(frame []byte) error {
 		return c.fail(wire.CodeProtocol, "opened for stream %d, which was not asked for", o.Stream)
 	case s.stage == stageEnded:
 		return nil // it crossed our end
-	case s.open.From == wire.LinkFromHeld && s.open.Epoch == o.Epoch && (s.open.Position != o.Position || s.open.Sequence != o.Sequence):
+	case s.open.Mode != wire.LinkProduce && s.open.From == wire.LinkFromHeld && s.open.Epoch == o.Epoch && (s.open.Position != o.Position || s.open.Sequence != o.Sequence):
 		return c.fail(wire.CodePosition, "stream %d starts at position %d, record %d; held and asked for was position %d, record %d",
 			o.Stream, o.Position, o.Sequence, s.open.Position, s.open.Sequence)
 	}
@@ -213,12 +213,20 @@ func (c *Conn) Supply(stream uint16, source *shmring.Consumer) error {
 	return nil
 }
 
-// End refuses a stream or ends it, from either side. Its reader or sink is not
-// touched any more. A stream that does not exist is none to end.
+// End refuses a stream or ends it, from either side. The sender is told a last
+// time what a sink keeps. The stream's reader or sink is not touched any more. A
+// stream that does not exist is none to end.
 func (c *Conn) End(stream uint16, e wire.LinkEndFrame) {
-	if s := c.find(stream); s != nil && s.stage != stageEnded {
-		c.end(s, e)
+	s := c.find(stream)
+	if s == nil || s.stage == stageEnded {
+		return
 	}
+	if s.rx != nil {
+		if kept, limit, err := s.rx.sink.Progress(); err == nil && kept.Position > s.rx.acked.Position {
+			s.rx.tell(c, s, kept, limit)
+		}
+	}
+	c.end(s, e)
 }
 
 func (c *Conn) end(s *stream, e wire.LinkEndFrame) {

@@ -26,10 +26,17 @@ func (c *consumer) skipToHint() bool {
 }
 
 // conflate goes from the wanted data part p at pos to the newest one that is
-// committed, and returns it. An end of stream is not passed over.
-func (c *consumer) conflate(p part) part {
+// committed, and returns it. An end of stream is not passed over. Nothing that was
+// walked over is believed, or counted, before the first of it is known to be still
+// there: a gap or a jump that is being overwritten may stand for anything. lapped:
+// it was not, and the reader is where it was.
+func (c *consumer) conflate(p part) (newest part, lapped bool) {
 	at := p.after(boundary{c.pos, c.seq})
-	var others, filtered, gaps uint64 // records passed since pos that are not missed
+	var to boundary                                     // where newest is, if not at pos
+	var others, filtered uint64                         // passed since pos that are not missed, and those of other tags
+	var gaps uint64                                     // of others
+	var passedOthers, passedFiltered, passedGaps uint64 // up to newest
+	newest = p
 	for limit := c.pos + conflateBytesMax; at.pos < limit; {
 		q, ok := c.next(at.pos)
 		if !ok || q.kind == 0 || q.kind == kindEnd {
@@ -37,11 +44,8 @@ func (c *consumer) conflate(p part) part {
 		}
 		switch {
 		case q.kind == kindData && c.wants(q.tag):
-			c.miss(at, at.seq-c.seq-others)
-			c.stats.Filtered += filtered
-			c.gaps += gaps
-			c.stats.GapRecords += gaps
-			p, others, filtered, gaps = q, 0, 0, 0
+			newest, to = q, at
+			passedOthers, passedFiltered, passedGaps = others, filtered, gaps
 		case q.kind == kindData:
 			others, filtered = others+1, filtered+1
 		case !q.missed: // a gap, or a jump that counts as one
@@ -49,7 +53,16 @@ func (c *consumer) conflate(p part) part {
 		}
 		at = q.after(at)
 	}
-	return p
+	if c.lapped() {
+		return p, true
+	}
+	if to.pos > c.pos {
+		c.miss(to, to.seq-c.seq-passedOthers)
+		c.stats.Filtered += passedFiltered
+		c.gaps += passedGaps
+		c.stats.GapRecords += passedGaps
+	}
+	return newest, false
 }
 
 // miss goes to a boundary ahead and counts records as missed on the way.

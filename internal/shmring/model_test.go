@@ -182,8 +182,8 @@ func (r *modelRing) reading(slot int, generation uint32, policy Policy, from Sta
 				return
 			}
 			delivered++
-			if start+delivered+c.stats.MissedRecords != c.Sequence() {
-				r.fail("%s: started at %d, delivered %d, missed %d, but sequence %d", t.name, start, delivered, c.stats.MissedRecords, c.Sequence())
+			if start+delivered+c.stats.MissedRecords+c.stats.GapRecords != c.Sequence() {
+				r.fail("%s: started at %d, delivered %d, missed %d, gaps %d, but sequence %d", t.name, start, delivered, c.stats.MissedRecords, c.stats.GapRecords, c.Sequence())
 			}
 		}
 		if policy < PolicySkip && !c.stats.Demoted && c.stats.MissedRecords != 0 {

@@ -458,7 +458,7 @@ func TestDoorMirror(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if place(t, m, rng, int(limit-m.tail)) == 0 && m.capacity-m.tail&m.mask > 2048 {
+		if place(t, m, rng, int(limit-m.tail)); limit-m.tail < 2000 {
 			break
 		}
 	}
@@ -503,10 +503,8 @@ func TestMirrorDemotes(t *testing.T) {
 	rng := rand.New(rand.NewPCG(4, 4))
 	now := int64(1)
 	fill := func() {
-		for m.progress(now); m.credit()-m.tail > 1000; m.progress(now) {
-			if place(t, m, rng, int(m.credit()-m.tail)) == 0 && m.capacity-m.tail&m.mask > 2000 {
-				break
-			}
+		for m.progress(now); m.credit()-m.tail > 2000; m.progress(now) {
+			place(t, m, rng, int(m.credit()-m.tail))
 		}
 	}
 	fill()

@@ -81,10 +81,13 @@ func (c *consumer) find() (part, error) {
 		}
 		p, ok := c.partAt(kind, pos)
 		if kind == kindData && ok && c.wants(p.tag) {
+			lapped := false
 			if c.policy == PolicyLatest {
-				p = c.conflate(p)
+				p, lapped = c.conflate(p)
 			}
-			return p, nil
+			if !lapped {
+				return p, nil
+			}
 		}
 		if c.lappable() && c.lapped() {
 			if c.resync() {

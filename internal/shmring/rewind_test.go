@@ -18,13 +18,13 @@ func TestRewind(t *testing.T) {
 		config := testConfig(CapacityBytesMin)
 		config.Many = many
 		h := newHeapRing(t, config)
-		p := h.producer(t, ProducerOptions{})
+		p := h.producer(t, ProducerOptions{OnFull: OnFullFail})
 		c := h.consumer(t, 0, PolicyBlock, ConsumerOptions{From: FromOldest(), Spans: true})
 		held, aborted := Boundary{}, uint64(0)
 		for sent := 0; sent < 20000; {
 			for range rng.IntN(200) {
 				if many && rng.IntN(20) == 0 {
-					if _, err := p.Reserve(t.Context(), 8); err == nil { // the only reader may be in the way: then it fails at once
+					if _, err := p.Reserve(t.Context(), 8); err == nil {
 						if err := p.Abort(); err != nil {
 							t.Fatal(err)
 						}
@@ -59,8 +59,11 @@ func TestRewind(t *testing.T) {
 			if wrong := (Boundary{held.Position, held.Sequence + 1}); c.Rewind(wrong) == nil {
 				t.Fatal("a wrong sequence is taken")
 			}
-			if wrong := (Boundary{held.Position + 16, held.Sequence}); c.Rewind(wrong) == nil {
-				t.Fatal("a position that is no boundary, or was not handed out, is taken")
+			if wrong := (Boundary{held.Position + 8, held.Sequence}); c.Rewind(wrong) == nil {
+				t.Fatal("a position that is no boundary is taken")
+			}
+			if end := c.EndBoundary(); c.Rewind(Boundary{end.Position + 16, end.Sequence}) == nil {
+				t.Fatal("a position that was not handed out is taken")
 			}
 			if err := c.Rewind(held); err != nil {
 				t.Fatal(err)

@@ -172,10 +172,11 @@ func (r *ring) newest() (boundary, error) {
 			return boundary{}, err
 		}
 		end, ok := r.walkToEnd(at)
-		if ok {
+		overtaken := load64(r.b, offAnnounce) > at.pos+r.capacity // then what was walked over may be garbage
+		if ok && !overtaken {
 			return end, nil
 		}
-		if announce := load64(r.b, offAnnounce); announce <= end.pos+r.capacity {
+		if !overtaken {
 			return boundary{}, corruptAt(end.pos, "bad record header")
 		}
 	}

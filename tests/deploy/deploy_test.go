@@ -90,6 +90,8 @@ func TestInstalledConfigurationIsTakenAndFitsTheUnit(t *testing.T) {
 	for _, want := range []string{
 		`(?m)^dir: "?/dev/shm/brokerd"?$`,
 		`(?m)^ +socket: "?/run/brokerd/control.sock"?$`,
+		`(?m)^admin:\n +listen: 127.0.0.1:9464$`,
+		`(?m)^gateway:\n +name: ""\n +listen: ""$`,
 	} {
 		if !regexp.MustCompile(want).MatchString(effective) {
 			t.Errorf("the effective configuration has no line like %s:\n%s", want, effective)

@@ -31,14 +31,21 @@ var hostile = []misbehaviour{
 	{"same-number", []string{"--ring", "md"}, "close protocol", "protocol", "stream 1, which is in use"},
 	{"no-such-ring", nil, "end denied", "denied", "no-such-ring"},
 	{"not-allowed", []string{"--ring", "md"}, "end denied", "denied", "allow.import"},
-	{"data-checksum", []string{"--ring", "orders"}, "close checksum", "checksum", "data frame of stream 1"},
-	{"wrong-position", []string{"--ring", "orders"}, "close position", "position", "at position 16, record 0"},
-	{"wrong-epoch", []string{"--ring", "orders"}, "close position", "position", "of epoch"},
-	{"past-the-limit", []string{"--ring", "orders"}, "close protocol", "protocol", "beyond the limit"},
-	{"no-records", []string{"--ring", "orders"}, "end corrupt", "corrupt", "not where a part starts"},
-	{"miscounted", []string{"--ring", "orders"}, "end corrupt", "corrupt", "holds 1 records, not 2"},
-	{"too-long-record", []string{"--ring", "orders"}, "end corrupt", "corrupt", "record of 1025 bytes"},
-	{"silence", nil, "ended", "silent", "1s"},
+	{"data-checksum", []string{"--ring", "shared"}, "close checksum", "checksum", "data frame of stream 1"},
+	{"wrong-position", []string{"--ring", "shared"}, "close position", "position", "at position 16, record 0"},
+	{"wrong-epoch", []string{"--ring", "shared"}, "close position", "position", "of epoch"},
+	{"past-the-limit", []string{"--ring", "shared"}, "close protocol", "protocol", "beyond the limit"},
+	{"no-records", []string{"--ring", "shared"}, "end corrupt", "corrupt", "not where a part starts"},
+	{"miscounted", []string{"--ring", "shared"}, "end corrupt", "corrupt", "holds 1 records, not 2"},
+	{"too-long-record", []string{"--ring", "shared"}, "end corrupt", "corrupt", "record of 1025 bytes"},
+	{"silence", nil, "ended", "handshake", "in time: 1s"},
+}
+
+// hostileTLS are for a port with TLS.
+var hostileTLS = []misbehaviour{
+	{"plain", nil, "close protocol", "handshake", "TLS"},
+	{"plain-garbage", nil, "close protocol", "handshake", "TLS"},
+	{"no-certificate", nil, "ended", "handshake", "certificate"},
 }
 
 // TestHostile has the client misbehave in each way. Both sides learn why they
@@ -52,6 +59,14 @@ func TestHostile(t *testing.T) {
 		}
 		if s.certs == "" {
 			s.misbehave(t, misbehaviour{"garbage", nil, "close protocol", "protocol", "kind 47"}, s.python("hostile", "garbage"))
+		}
+		if s.certs != "" {
+			for _, m := range hostileTLS {
+				s.misbehave(t, m, s.python("hostile", m.name))
+			}
+			stranger := s.python("hostile", "hello-twice")
+			stranger.Args = append(stranger.Args, s.as("stranger")...)
+			s.misbehave(t, misbehaviour{"stranger", nil, "close identity", "identity", "(stranger)"}, stranger)
 		}
 		s.Publish("md", "all is well\n")
 		bystander.Expect(0)

@@ -1,5 +1,6 @@
 """What no correct dialer sends, and what the acceptor says to it."""
 
+import ssl
 import struct
 
 import frames
@@ -127,11 +128,9 @@ def too_long_record(a, ring):
 @case
 def past_the_limit(a, ring):
     p = producer(a, ring)
-    at, sequence, step = p.unsent[0][0], p.unsent[0][1], 256
-    while at + step <= p.limit + step:
-        part = struct.pack("<QII", (at | records.GAP) ^ p.form.key, step, 0) + bytes(step - 16)
-        p.link.send(frames.data(1, p.epoch, at, sequence, 0, part))
-        at += step
+    size = frames.DATA_HEADER_BYTES + p.limit + 32
+    fields = struct.pack("<QQQQ", p.epoch, *p.unsent[0][:2], 1)
+    p.link.send(struct.pack("<IBBHII", size, frames.DATA, 0, 1, 0, 0) + fields + p.unsent[0][3])
     return heard(p.link)
 
 
@@ -159,6 +158,18 @@ def same_number(a, ring):
 def plain(a, ring):
     a.tls = None
     return raw(a, frames.hello(a.name, "plain"))
+
+
+@case
+def plain_garbage(a, ring):
+    a.tls = None
+    return garbage(a, ring)
+
+
+@case
+def no_certificate(a, ring):
+    a.tls = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=a.ca)
+    return raw(a, frames.hello(a.name, "nobody"))
 
 
 def producer(a, ring):

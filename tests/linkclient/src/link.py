@@ -29,14 +29,14 @@ class Address:
     def __init__(self, address, name, cert="", key="", ca="", server_name=""):
         host, _, port = address.rpartition(":")
         self.where, self.name, self.server_name = (host.strip("[]"), int(port)), name, server_name
-        self.session, self.tls = os.urandom(16), None
+        self.session, self.tls, self.ca = os.urandom(16), None, ca
         if cert:
             self.tls = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=ca)
             self.tls.minimum_version = ssl.TLSVersion.TLSv1_3
             self.tls.load_cert_chain(cert, key)
 
     def dial(self):
-        s = socket.create_connection(self.where, timeout=30)
+        s = socket.create_connection(self.where, timeout=60)
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.tls:
             s = self.tls.wrap_socket(s, server_hostname=self.server_name)
