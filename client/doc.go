@@ -65,10 +65,9 @@
 // A Consumer reads a copy of the ring, with its epoch, positions, sequence numbers,
 // time stamps and checksums. Its policy is that of a reader over there, which the
 // copy is made for: what that one loses is told as missed. When the connection
-// breaks it ends, unless the gateway lists this program in its peers and the policy
-// is block or demote: then it stays for as long as the configuration there says. In
-// any case this one goes on behind the last record that came, with an exact count
-// of what the ring no longer holds.
+// breaks it ends, and leaves its cursor, if it has a name and the ring resume_for.
+// This one goes on behind the last record that came, with an exact count of what
+// the ring no longer holds.
 //
 // A Producer's Send returns when the record is in the memory of this process, which
 // holds 1 MiB of them, or what the ring holds, if that is less. The other side
@@ -82,7 +81,8 @@
 // DeadAfter. The Remote dials again, first after 50 ms, then at growing intervals of
 // about 5 s at most, until Close, and looks the name up anew each time. Tries are
 // silent: a Producer that finds no room, a Consumer that finds no record wait, as
-// long as their contexts do.
+// long as their contexts do. A gateway that no longer knows this program ends its
+// attachments with ErrLost.
 //
 // # Several rings
 //

@@ -109,7 +109,7 @@ func (p *Producer) Flush(ctx context.Context) error {
 	if p.a.origin == nil {
 		return nil
 	}
-	return p.a.origin.flush(ctx, p.ring.Sequence())
+	return p.a.origin.flush(ctx, shmring.Boundary{Position: p.ring.Position(), Sequence: p.ring.Sequence()})
 }
 
 // SetTag gives the records that are published from now on another tag.

@@ -30,6 +30,7 @@ type Remote struct {
 	waiting map[*stream]struct{}
 	// producing are the rings and names whose Producer is being made.
 	producing map[[2]string]bool
+	closeBy   time.Time     // until when Close waits for acknowledgements
 	moved     chan struct{} // closed when something was acknowledged; nil when nobody waits
 	patience
 }
@@ -70,6 +71,7 @@ func (r *Remote) Address() string { return r.o.Address }
 // closing one of them gave.
 func (r *Remote) Close() error {
 	r.mu.Lock()
+	r.closeBy = time.Now().Add(closeFlushMax)
 	var open []*stream
 	for s := range r.held {
 		open = append(open, s)

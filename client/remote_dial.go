@@ -26,6 +26,9 @@ const (
 	keepAliveProbes = 3
 )
 
+// errFiles says that the files of TCPOptions are no good.
+var errFiles = errors.New("TLS")
+
 // jittered is d, give or take a fifth, so that many clients do not come at once.
 func jittered(d time.Duration) time.Duration {
 	return d*4/5 + rand.N(d*2/5)
@@ -47,7 +50,7 @@ func (r *Remote) dialFor(ctx context.Context, wait time.Duration) (*line, error)
 		}
 		left := wait - time.Since(begin)
 		switch {
-		case IsRefused(err) || errors.Is(err, ErrProtocol):
+		case IsRefused(err) || errors.Is(err, ErrProtocol) || errors.Is(err, errFiles):
 			return nil, err
 		case ctx.Err() != nil || left > 0 && !sleep(ctx, min(jittered(delay), left)):
 			return nil, overdue(ctx, begin, missing)
@@ -67,7 +70,7 @@ func (r *Remote) dial(ctx context.Context) (*line, error) {
 	if !r.o.Plain {
 		var err error
 		if settings, err = r.o.tls(); err != nil {
-			return nil, unreachable(r.o.Address, err)
+			return nil, fmt.Errorf("%w: %w", errFiles, err)
 		}
 	}
 	conn, err := r.dialTCP(ctx)
@@ -114,12 +117,15 @@ func (r *Remote) dialTCP(ctx context.Context) (net.Conn, error) {
 // dialError puts what a try met into words.
 func (r *Remote) dialError(err error) error {
 	var noTLS tls.RecordHeaderError
+	var untrusted *tls.CertificateVerificationError
 	var alert *net.OpError
 	switch {
 	case IsRefused(err):
 		return err
 	case errors.Is(err, ErrProtocol):
 		return fmt.Errorf("%s: %w", r.o.Address, err)
+	case errors.As(err, &untrusted):
+		err = fmt.Errorf("its certificate is not to be trusted: %w", untrusted.Err)
 	case errors.As(err, &noTLS):
 		return fmt.Errorf("%s: %w: what answers does not speak TLS: is it a gateway, and has it tls: off?", r.o.Address, ErrProtocol)
 	case errors.As(err, &alert) && alert.Op == "remote error": // as crypto/tls calls an alert of the other side

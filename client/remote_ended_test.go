@@ -267,6 +267,35 @@ func TestRemoteForgotten(t *testing.T) {
 	}
 }
 
+// TestRemoteUnknown: the gateway comes back and knows this program no more.
+func TestRemoteUnknown(t *testing.T) {
+	g := newGate(t, func(c *gateConn, e protocol.Event) {
+		if e.Kind == protocol.EventOpen {
+			_ = c.Take(e.Stream, gateOpened(), &bin{keep: true})
+		}
+	})
+	r := g.dial(TCPOptions{})
+	p, err := r.Producer(t.Context(), "md", ProducerOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.mu.Lock()
+	g.greet = func(c *gateConn) { c.Close(wire.CodeIdentity, "who are you?") }
+	g.mu.Unlock()
+	g.cut()
+	for err == nil {
+		err = p.Send(t.Context(), []byte("x"))
+	}
+	if !errors.Is(err, ErrLost) || !errors.Is(err, ErrAccessDenied) || !strings.Contains(err.Error(), "who are you?") {
+		t.Errorf("got %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := r.Consumer(ctx, "md", ConsumerOptions{}); !errors.Is(err, ErrAccessDenied) {
+		t.Errorf("attaching: %v", err)
+	}
+}
+
 // TestRemoteReopens: refusals that pass are waited for.
 func TestRemoteReopens(t *testing.T) {
 	passing := []wire.LinkEndFrame{

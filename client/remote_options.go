@@ -53,7 +53,7 @@ type TCPOptions struct {
 // no file.
 func (o *TCPOptions) check() error {
 	if _, port, err := net.SplitHostPort(o.Address); err != nil || port == "" {
-		return fmt.Errorf("address %q: want host:port, such as gw1:7411 or [::1]:7411", o.Address)
+		return fmt.Errorf("address %q: want host:port, such as gw1:9465 or [::1]:9465", o.Address)
 	}
 	if o.DeadAfter == 0 {
 		o.DeadAfter = DeadAfterDefault

@@ -163,9 +163,9 @@ func (out *outbound) join(l *line, id uint16, o wire.LinkOpenedFrame) error {
 // private ring.
 func (out *outbound) leave(s *stream, p *shmring.Producer) error {
 	err := p.Abort()
-	ctx, cancel := context.WithTimeout(context.Background(), closeFlushMax)
+	ctx, cancel := context.WithDeadline(context.Background(), out.remote.flushLimit())
 	defer cancel()
-	err = errors.Join(err, s.flush(ctx, p.Sequence()))
+	err = errors.Join(err, s.flush(ctx, shmring.Boundary{Position: p.Position(), Sequence: p.Sequence()}))
 	s.hangUp(wire.CodeGoodbye)
 	r := out.remote
 	r.mu.Lock()

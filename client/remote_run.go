@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -23,7 +24,15 @@ func (r *Remote) run(l *line) {
 func (r *Remote) redial() *line {
 	for delay := remoteRedialMin; sleep(r.life, jittered(delay)); delay = min(2*delay, remoteRedialMax) {
 		l, err := r.dial(r.life)
+		if errors.Is(err, errFiles) { // while they are being replaced, perhaps
+			err = unreachable(r.o.Address, err)
+		}
 		r.mu.Lock()
+		if IsRefused(err) { // it knows us no more
+			for s := range r.held {
+				s.lose(err)
+			}
+		}
 		r.turn(l, err)
 		r.mu.Unlock()
 		if err == nil {

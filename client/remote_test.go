@@ -34,9 +34,14 @@ func startFar(t *testing.T, rings string) *far {
 		t.Skipf("needs a tmpfs at /dev/shm: %v", err)
 	}
 	t.Cleanup(d.remove)
-	f := &far{daemon: d, address: freeAddress(t)}
-	f.configure(t, rings)
-	if err := d.start(); err != nil {
+	f := &far{daemon: d}
+	if f.address, err = freeAddress(); err == nil {
+		err = f.write(rings)
+	}
+	if err == nil {
+		err = d.start()
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -50,8 +55,7 @@ func startFar(t *testing.T, rings string) *far {
 	return f
 }
 
-func (f *far) configure(t *testing.T, rings string) {
-	t.Helper()
+func (f *far) write(rings string) error {
 	text := fmt.Sprintf(`dir: %s/rings
 control: {socket: %s}
 rings: %s
@@ -63,19 +67,16 @@ gateway:
   peers:
     - {name: %s, allow: {export: [md, orders], import: [md, orders], gate: [md, orders]}}
 `, f.base, f.socket, rings, f.address, farName)
-	if err := os.WriteFile(f.config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	return os.WriteFile(f.config, []byte(text), 0o600)
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
+// freeAddress is one where nobody listens.
+func freeAddress() (string, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
-	defer ln.Close()
-	return ln.Addr().String()
+	return ln.Addr().String(), ln.Close()
 }
 
 func (f *far) dial(t *testing.T) *client.Remote {
@@ -406,7 +407,22 @@ func TestRemoteUnacknowledged(t *testing.T) {
 	if err := p.Flush(bounded(t)); err != nil {
 		t.Fatal(err)
 	}
+	many, err := client.DialTCP(bounded(t), client.TCPOptions{Address: f.address, Plain: true, Name: farName})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []*client.Producer
+	for i := range 8 {
+		one, err := many.Producer(bounded(t), "orders", client.ProducerOptions{Name: fmt.Sprint("p", i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, one)
+	}
 	f.kill()
+	for _, one := range all {
+		publish(t, one, 0, 1)
+	}
 	publish(t, p, 3, 10)
 	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -415,9 +431,12 @@ func TestRemoteUnacknowledged(t *testing.T) {
 		t.Errorf("flush: %v", err)
 	}
 	begin := time.Now()
-	err := p.Close()
+	err = p.Close()
 	if !errors.As(err, &left) || left.Records != 7 || left.Ring != "md" {
 		t.Errorf("close: %v", err)
+	}
+	if err := many.Close(); !errors.As(err, &left) || left.Records != 1 { // all wait at once
+		t.Errorf("close of all: %v", err)
 	}
 	if took := time.Since(begin); took > waitMax/2 {
 		t.Errorf("close took %v", took)
@@ -556,9 +575,12 @@ func TestRemotePoller(t *testing.T) {
 
 // TestRemoteUnreachable: nobody there, nobody known, and what is no gateway.
 func TestRemoteUnreachable(t *testing.T) {
-	address := freeAddress(t)
+	address, err := freeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
 	begin := time.Now()
-	_, err := client.DialTCP(t.Context(), client.TCPOptions{Address: address, Plain: true, WaitFor: 200 * time.Millisecond})
+	_, err = client.DialTCP(t.Context(), client.TCPOptions{Address: address, Plain: true, WaitFor: 200 * time.Millisecond})
 	wantError(t, "nobody", err, client.ErrUnreachable, address, "waited 200ms")
 	if took := time.Since(begin); took < 200*time.Millisecond {
 		t.Errorf("it waited %v", took)

@@ -74,6 +74,7 @@ func (c *cli) attachCommand() *cobra.Command {
 		},
 	}
 	f.register(cmd.Flags())
+	c.remote.register(cmd.Flags(), false)
 	return cmd
 }
 

@@ -120,7 +120,7 @@ func (c *cli) rootCommand() *cobra.Command {
 	}
 	flags := root.PersistentFlags()
 	flags.Var(&c.socket, "socket", "path of the daemon's control socket")
-	c.remote.register(flags)
+	c.remote.register(flags, true)
 	flags.VarP(&c.output, "output", "o", "how to print: "+c.output.list())
 	root.AddCommand(c.ringCommand(), c.attachCommand(), c.detachCommand(), c.attachmentsCommand(), c.statsCommand(), c.linksCommand(),
 		c.statusCommand(), c.reloadCommand(), c.versionCommand(), c.pkiCommand(), c.completionCommand(), c.manCommand())

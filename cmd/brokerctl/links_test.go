@@ -39,7 +39,7 @@ func TestLinksWithoutGateway(t *testing.T) {
 // TestLinksTables looks at a gateway with everything that there can be.
 func TestLinksTables(t *testing.T) {
 	mirror := client.Link{
-		Peer: "chicago", Role: client.LinkRoleMirror, Ring: "md", Local: "md.chi", Address: "10.0.0.1:7000", State: client.LinkConnected, TLS: true,
+		Peer: "chicago", Role: client.LinkRoleMirror, Ring: "md", Local: "md.chi", Address: "10.0.0.1:9465", State: client.LinkConnected, TLS: true,
 		SinceNS: 1, Epoch: 5, Position: 6400, Sequence: 100, LagBytes: 1536, LagRecords: 24, RTTNS: 123_456,
 		Reconnects: 2, Gaps: 1, GapRecords: 130, BytesIn: 5 << 20, BytesOut: 512, CRCErrors: 3,
 	}
@@ -48,7 +48,7 @@ func TestLinksTables(t *testing.T) {
 	before := client.Links{Links: []client.Link{mirror}, Feeds: []client.FeedStatus{feed}}
 	mirror.Sequence, feed.Frames = 300, 60
 	now := client.Links{
-		Listen: "[::]:7000", Links: []client.Link{mirror, reader}, Feeds: []client.FeedStatus{feed},
+		Listen: "[::]:9465", Links: []client.Link{mirror, reader}, Feeds: []client.FeedStatus{feed},
 		Refusals: []client.LinkRefusal{{Reason: "identity", Count: 7, LastNS: 1, Last: "10.0.0.9:4000: no peer is called mallory"}},
 	}
 	const time = `\S+ \S+`
@@ -58,8 +58,8 @@ func TestLinksTables(t *testing.T) {
 		rows    []string
 	}{
 		{nil, 0, []string{
-			`listening on \[::\]:7000`,
-			`chicago +mirror +md -> md.chi +connected +` + time + ` +10.0.0.1:7000 +yes +6400 +300 +- +1.5KiB +24 +123.46µs +2 +1 +130 +5MiB +512B +3 +-`,
+			`listening on \[::\]:9465`,
+			`chicago +mirror +md -> md.chi +connected +` + time + ` +10.0.0.1:9465 +yes +6400 +300 +- +1.5KiB +24 +123.46µs +2 +1 +130 +5MiB +512B +3 +-`,
 			`desk.book +reader +md +waiting +` + time + ` +- +no +0 +0 +- +0B +0 +- +0 +0 +0 +0B +0B +0 +no answer for 3s`,
 			`itch +md +in +u16be +\[::\]:9000 +listening +` + time + ` +1 +60 +- +2KiB +4 +0 +0 +-`,
 			`identity +7 +` + time + ` +10.0.0.9:4000: no peer is called mallory`,

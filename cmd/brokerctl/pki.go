@@ -42,8 +42,9 @@ files; no daemon is asked.
 One authority serves all hosts that are to trust each other. Its key ca-key.pem
 signs, so it belongs on one machine, and on none of the others. A host needs three
 files: ca.pem, its certificate NAME.pem and its key NAME-key.pem.`,
-		Args: verbOf,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example: "  brokerctl pki init --dir lab\n  brokerctl pki issue --dir lab exch-1 --san 10.0.0.1\n  brokerctl pki issue --dir lab desk",
+		Args:    verbOf,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(c.pkiInitCommand(), c.pkiIssueCommand())
 	return cmd

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -34,14 +33,19 @@ func remoteFlagNames() []string {
 	return []string{"cert", "key", "ca", "server-name", "tls", "as-peer"}
 }
 
-func (f *remoteFlags) register(flags *pflag.FlagSet) {
-	flags.StringVar(&f.address, "address", "", "`HOST:PORT` of a gateway on another host, for attach; no daemon here is needed")
+// register makes the flags known. They may stand before the verb, so the root has
+// them, too, where no help shows them.
+func (f *remoteFlags) register(flags *pflag.FlagSet, hidden bool) {
+	flags.StringVar(&f.address, "address", "", "`HOST:PORT` of a gateway on another host; no daemon here is needed")
 	flags.Var(&f.cert, "cert", "with --address: certificate of this client, a PEM file")
 	flags.Var(&f.key, "key", "with --address: its key, a PEM file")
 	flags.Var(&f.ca, "ca", "with --address: certificates of the authorities that vouch for gateways, a PEM file")
 	flags.StringVar(&f.serverName, "server-name", "", "with --address: `NAME` that the gateway's certificate must bear (default the host of --address)")
 	flags.Var(&f.tls, "tls", "with --address: "+f.tls.list())
 	flags.StringVar(&f.asPeer, "as-peer", "", "with --address: `NAME` of this client in the gateway's peers, for --tls off")
+	for _, name := range append(remoteFlagNames(), "address") {
+		flags.Lookup(name).Hidden = hidden
+	}
 }
 
 // check refuses what does not go together; attach is the one verb for other hosts.
@@ -116,8 +120,12 @@ func (c *cli) dial(ctx context.Context, waitFor time.Duration) (attacher, error)
 	}
 	deadline := time.Now().Add(waitFor)
 	r, err := client.DialTCP(ctx, c.remote.options(waitFor))
-	if err != nil {
-		return nil, fmt.Errorf("attach: %w", err)
+	switch {
+	case err == nil:
+		return waitingRemote{r, deadline}, nil
+	case errors.Is(err, client.ErrUnreachable), errors.Is(err, client.ErrProtocol), client.IsRefused(err):
+		return nil, err
+	default: // what was given makes no sense
+		return nil, usagef("attach: %w", err)
 	}
-	return waitingRemote{r, deadline}, nil
 }

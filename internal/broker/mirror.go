@@ -121,7 +121,7 @@ func (b *Broker) OpenMirror(name string) (*shmring.Mirror, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := shmring.OpenMirror(data, cursors, shmring.MirrorOptions{}) // closes the files; may clean up a good deal of memory
+	m, err := shmring.OpenMirror(data, cursors, shmring.MirrorOptions{Populate: true}) // closes the files; may clean up a good deal of memory
 	b.mu.Lock()
 	defer b.unlock()
 	switch still := b.rings[name] == r; {

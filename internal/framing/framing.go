@@ -1,6 +1,7 @@
 package framing
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -52,7 +53,7 @@ func (e *Error) Error() string {
 func (k Kind) Append(dst, payload []byte) ([]byte, error) {
 	switch k {
 	case Line:
-		if i := slices.Index(payload, '\n'); i >= 0 {
+		if i := bytes.IndexByte(payload, '\n'); i >= 0 {
 			return dst, fmt.Errorf("%w: it has a newline at byte %d, and each line is a record", ErrUnframeable, i)
 		}
 		return append(append(dst, payload...), '\n'), nil
@@ -67,9 +68,9 @@ func (k Kind) Append(dst, payload []byte) ([]byte, error) {
 		}
 		return append(binary.BigEndian.AppendUint32(dst, uint32(len(payload))), payload...), nil
 	case FIX:
-		n, reason := scanFIX(payload, len(payload))
-		if reason == "" && n != len(payload) {
-			reason = "it is not one whole message"
+		n, reason := scanFIX(payload, math.MaxInt)
+		if reason == "" && (n == 0 || n != len(payload)) {
+			reason = "it is not one whole FIX message"
 		}
 		if reason != "" {
 			return dst, fmt.Errorf("%w: %s", ErrUnframeable, reason)

@@ -125,12 +125,16 @@ func (s *Splitter) broken(reason string) *Error {
 	return &Error{Offset: s.offset, Reason: reason, Excerpt: bytes.Clone(rest[:min(len(rest), excerptBytesMax)])}
 }
 
-// bufferKeptBytesMax is what an idle Splitter keeps of its buffer.
+// bufferKeptBytesMax is how large a buffer may stay that holds less than that.
 const bufferKeptBytesMax = 4 << 10
 
-// shrink lets a large buffer go once it holds nothing.
+// shrink lets a large buffer go once it holds little: thousands of connections may
+// be idle, each behind a burst, or inside a frame.
 func (s *Splitter) shrink() {
-	if s.start == len(s.buf) && cap(s.buf) > bufferKeptBytesMax {
-		s.buf, s.start, s.scanned = nil, 0, 0
+	rest := s.buf[s.start:]
+	if cap(s.buf) <= bufferKeptBytesMax || len(rest) > bufferKeptBytesMax/2 {
+		return
 	}
+	s.scanned -= s.start
+	s.buf, s.start = bytes.Clone(rest), 0
 }

@@ -145,7 +145,7 @@ func (ln *listener) accept(now int64) {
 			ln.recovered()
 			return
 		case errors.Is(err, unix.EINTR), errors.Is(err, unix.ECONNABORTED):
-		case scarce(err) && ln.l.evict(func(*socket) bool { return true }):
+		case scarce(err) && ln.l.evict(ln.l.waiting.leastWanted()):
 		default:
 			ln.failed(err)
 			ln.l.schedule(&ln.timer, now+int64(acceptRetryMin))
@@ -196,36 +196,10 @@ func (ln *listener) admit(fd int, from netip.AddrPort, now int64) {
 		s.begin(now, ln.o.Accept)
 		return
 	}
-	same := func(o *socket) bool { return origin(o.peer) == origin(from) }
-	if count(l.waiting, same) >= unauthenticatedPerAddressMax {
-		l.evict(same)
-	} else if len(l.waiting) >= unauthenticatedMax {
-		l.evict(func(*socket) bool { return true })
-	}
+	l.evict(l.waiting.inTheWay(s.origin))
 	s.waiting, s.allowance = true, unauthenticatedBytesMax
-	l.waiting = append(l.waiting, s)
+	l.waiting.add(s)
 	s.until(now + int64(ln.o.HandshakeTimeout))
-}
-
-// origin is what counts as one address: with IPv6 a host has a whole /64.
-func origin(a netip.AddrPort) netip.Addr {
-	if a.Addr().Is4() {
-		return a.Addr()
-	}
-	prefix, err := a.Addr().WithZone("").Prefix(64)
-	if err != nil {
-		return a.Addr()
-	}
-	return prefix.Addr()
-}
-
-func count(sockets []*socket, fits func(*socket) bool) (n int) {
-	for _, s := range sockets {
-		if fits(s) {
-			n++
-		}
-	}
-	return n
 }
 
 // addrPort is the address of a peer; IPv4 ones look alike on every listener.

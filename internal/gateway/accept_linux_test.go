@@ -96,8 +96,8 @@ func TestAuthenticated(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.with(func() {
-		if len(r.l.waiting) != 0 {
-			t.Errorf("%d wait", len(r.l.waiting))
+		if len(r.l.waiting.sockets) != 0 {
+			t.Errorf("%d wait", len(r.l.waiting.sockets))
 		}
 	})
 }
@@ -145,8 +145,8 @@ func from(t *testing.T, host byte, port string) net.Conn {
 	return conn
 }
 
-// TestUnauthenticatedMax: the oldest goes for a new one, of the same address
-// when that has its share, else of all.
+// TestUnauthenticatedMax: for a new one goes the oldest of the same address when
+// that has its share, else the oldest of the address that has most.
 func TestUnauthenticatedMax(t *testing.T) {
 	r := newLoopRig(t, loopOptions{})
 	o := listenOptions{Address: "0.0.0.0:0", HandshakeTimeout: time.Minute}
@@ -158,7 +158,7 @@ func TestUnauthenticatedMax(t *testing.T) {
 		soon(t, "they are accepted", func() bool {
 			r.l.mu.Lock()
 			defer r.l.mu.Unlock()
-			return len(r.l.waiting) == n
+			return len(r.l.waiting.sockets) == n
 		})
 	}
 	gone := func(conn net.Conn) {
@@ -183,6 +183,9 @@ func TestUnauthenticatedMax(t *testing.T) {
 	waiting(unauthenticatedMax)
 	from(t, 200, port) // one of a new host
 	gone(all[0])
+	waiting(unauthenticatedMax)
+	from(t, 201, port) // now the first host has not the most any more
+	gone(all[perHost+1])
 	waiting(unauthenticatedMax)
 }
 
@@ -320,7 +323,7 @@ func TestDescriptorsRunOut(t *testing.T) {
 	soon(t, "it waits", func() bool {
 		r.l.mu.Lock()
 		defer r.l.mu.Unlock()
-		return len(r.l.waiting) == 1
+		return len(r.l.waiting.sockets) == 1
 	})
 	limit(free[5])
 	second := connect(t, address, nil) // no descriptor for its other end

@@ -93,6 +93,7 @@ func (g *Gateway) Apply(s Settings) (changed, kept []string, err error) {
 	}
 	changed = append(changed, note...)
 	g.settings = s
+	g.loop.o.DeadAfter = s.DeadAfter
 	changed = append(changed, applyWords(old, s)...)
 	changed = append(changed, g.applyPeers(old, s)...)
 	changed = append(changed, g.endRightless()...)

@@ -20,10 +20,7 @@ type certs struct {
 }
 
 // material is what one reading of the files gave.
-type material struct {
-	server, client *tls.Config
-	leaf           *x509.Certificate
-}
+type material struct{ server, client *tls.Config }
 
 // loadCerts reads the files. Errors name the file, what is wrong with it, and
 // what to do.
@@ -58,7 +55,7 @@ func (c *certs) reload() error {
 	// Shown to every server: by itself crypto/tls shows none to one of another
 	// authority, which then cannot say what is wrong.
 	client.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil }
-	c.now.Store(&material{server, client, own.Leaf})
+	c.now.Store(&material{server, client})
 	return nil
 }
 
@@ -70,9 +67,6 @@ func (c *certs) client(serverName string) *tls.Config {
 	config.ServerName = serverName
 	return config
 }
-
-// own is the certificate that this host shows.
-func (c *certs) own() *x509.Certificate { return c.now.Load().leaf }
 
 func readPair(cert, key string) (tls.Certificate, error) {
 	certPEM, err := readPEM(cert)

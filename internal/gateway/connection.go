@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 
@@ -40,11 +41,21 @@ func (g *Gateway) newConn(sock *socket, p *peer, tls bool) *conn {
 		g: g, sock: sock, peer: p, tls: tls,
 		deadline: now + g.settings.HandshakeTimeout.Nanoseconds(),
 		link: link.New(link.Config{
-			Dialer: p != nil, Name: g.settings.Name, Agent: g.agent, Session: g.session, DeadAfter: g.settings.DeadAfter,
+			Dialer: p != nil, Name: g.settings.Name, Agent: g.agent, Session: g.sessionFor(p), DeadAfter: g.settings.DeadAfter,
 		}, now),
 	}
 	g.conns[c] = struct{}{}
 	return c
+}
+
+// sessionFor tells our connections to a peer from those to another entry of the
+// configuration that leads to the same host. p is nil for one that came in.
+func (g *Gateway) sessionFor(p *peer) (session [16]byte) {
+	if p != nil {
+		sum := sha256.Sum256(append(g.session[:], p.want.Name...))
+		copy(session[:], sum[:])
+	}
+	return session
 }
 
 func (c *conn) direct() []byte { return c.link.Direct() }
@@ -119,6 +130,10 @@ func (c *conn) work() {
 
 // close ends the connection for a reason that the other side is told.
 func (c *conn) close(code wire.LinkCode, why error) {
+	if c.gone {
+		return
+	}
+	c.sock.flush() // the ends of streams, which a Close would drop
 	if c.gone {
 		return
 	}
@@ -221,6 +236,7 @@ func (c *conn) ended(e link.Event) {
 		c.g.refused(wire.CodeCorrupt.String(), c.name(), c.sock.remote(), e.Err)
 	}
 	if m := c.mirrors[e.Stream]; m != nil {
+		m.noteLast(e.Last)
 		m.ended(e.End, e.Err)
 	}
 	if x := c.exports[e.Stream]; x != nil {
@@ -244,23 +260,17 @@ func why(e link.Event) string {
 	return "ended by the peer"
 }
 
-// gap is a hole that a stream has, in either direction.
+// gap is a hole in what comes.
 func (c *conn) gap(stream uint16, gap wire.LinkGapFrame) {
-	fields := []zap.Field{
-		zap.Uint64("from", gap.Position), zap.Uint64("to", gap.To), zap.Uint64("records", gap.Lost), zap.Uint64("epoch", gap.Epoch),
+	m := c.mirrors[stream]
+	if m == nil {
+		return
 	}
-	if m := c.mirrors[stream]; m != nil {
-		m.gaps++
-		m.gapRecords += gap.Lost
-		c.g.log.Warn("gap: the origin no longer held what was to come next",
-			append(fields, zap.String("peer", c.peer.want.Name), zap.String("ring", m.want.Ring), zap.String("local", m.want.As))...)
-	}
-	if x := c.exports[stream]; x != nil {
-		x.gaps++
-		x.gapRecords += gap.Lost
-		c.g.log.Warn("gap: a link was too slow for its ring, or came back too late",
-			append(fields, zap.String("peer", x.who.name), zap.String("ring", x.ring.Name), zap.String("id", x.id))...)
-	}
+	m.gaps++
+	m.gapRecords += gap.Lost
+	c.g.log.Warn("gap: the origin no longer held what was to come next", zap.String("peer", c.peer.want.Name),
+		zap.String("ring", m.want.Ring), zap.String("local", m.want.As), zap.Uint64("epoch", gap.Epoch),
+		zap.Uint64("from", gap.Position), zap.Uint64("to", gap.To), zap.Uint64("records", gap.Lost))
 }
 
 // closed is called by the loop once, when the socket is gone.

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -61,41 +60,6 @@ func (l *loop) dial(o dialOptions) (cancel func()) {
 		l.complete(func(now int64) { d.resolved(addresses, err, now) })
 	})
 	return func() { d.end(errStopped) }
-}
-
-// resolve looks up the addresses of host:port. Those of the two families take
-// turns, so that one that leads nowhere does not use up all tries.
-func resolve(ctx context.Context, resolver *net.Resolver, address string) ([]netip.AddrPort, error) {
-	host, service, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %q is not host:port", errResolve, address)
-	}
-	port, err := strconv.ParseUint(service, 10, 16)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %q: the port must be a number up to 65535", errResolve, address)
-	}
-	addrs, err := resolver.LookupNetIP(ctx, "ip", host)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errResolve, err)
-	}
-	var families [2][]netip.AddrPort
-	for _, addr := range addrs {
-		addr = addr.Unmap()
-		family := &families[1]
-		if addr.Is6() == addrs[0].Unmap().Is6() {
-			family = &families[0]
-		}
-		*family = append(*family, netip.AddrPortFrom(addr, uint16(port)))
-	}
-	var turns []netip.AddrPort
-	for i := range max(len(families[0]), len(families[1])) {
-		for _, family := range families {
-			if i < len(family) {
-				turns = append(turns, family[i])
-			}
-		}
-	}
-	return turns[:min(len(turns), dialAddressesMax)], nil
 }
 
 func (d *dialing) resolved(addresses []netip.AddrPort, err error, now int64) {
@@ -244,17 +208,4 @@ func (d *dialing) end(cause error) {
 	if d.socket != nil {
 		d.socket.close(cause)
 	}
-}
-
-// joinedError is one line for what went wrong with each address.
-type joinedError []error
-
-func (j joinedError) Unwrap() []error { return j }
-
-func (j joinedError) Error() string {
-	words := make([]string, len(j))
-	for i, err := range j {
-		words[i] = err.Error()
-	}
-	return strings.Join(words, "; ")
 }

@@ -93,6 +93,48 @@ func TestResolve(t *testing.T) {
 	}
 }
 
+func TestTakeTurns(t *testing.T) {
+	six, four := netip.IPv6Loopback(), netip.MustParseAddr("127.0.0.1")
+	var addrs []netip.Addr
+	for range dialAddressesMax {
+		addrs = append(addrs, six)
+	}
+	if got := takeTurns(addrs, 1); len(got) != dialAddressesMax {
+		t.Errorf("%d of %d", len(got), len(addrs))
+	}
+	got := takeTurns(append(addrs, four), 1)
+	if len(got) != dialAddressesMax || got[0].Addr() != six || got[1].Addr() != four || got[2].Addr() != six {
+		t.Errorf("turns: %v", got)
+	}
+	if got := takeTurns(nil, 1); len(got) != 0 {
+		t.Errorf("of none: %v", got)
+	}
+}
+
+// TestSocketOptions: the kernel watches both ends of a connection.
+func TestSocketOptions(t *testing.T) {
+	r := newLoopRig(t, loopOptions{DeadAfter: 2 * time.Second})
+	address, sessions := r.listen(listenOptions{Plain: true})
+	result, _ := r.dial(dialOptions{Address: address})
+	for _, e := range []*echo{receive(t, "dial", result).e, receive(t, "accept", sessions)} {
+		for option, want := range map[int]int{
+			unix.TCP_NODELAY: 1, unix.TCP_KEEPIDLE: 2, unix.TCP_KEEPINTVL: 1,
+			unix.TCP_KEEPCNT: keepAliveProbesMax, unix.TCP_USER_TIMEOUT: 2000 * unackedDeadAfterMax,
+		} {
+			r.with(func() {
+				if got, err := unix.GetsockoptInt(e.s.fd, unix.IPPROTO_TCP, option); err != nil || got != want {
+					t.Errorf("option %d is %d, %v; want %d", option, got, err, want)
+				}
+			})
+		}
+		r.with(func() {
+			if got, err := unix.GetsockoptInt(e.s.fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE); err != nil || got != 1 {
+				t.Errorf("keep-alive is %d, %v", got, err)
+			}
+		})
+	}
+}
+
 // silentListener has a full queue: the kernel does not answer who connects.
 func silentListener(t *testing.T) string {
 	t.Helper()

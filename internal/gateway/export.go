@@ -3,8 +3,6 @@ package gateway
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
-	"os"
 	"slices"
 	"time"
 
@@ -33,15 +31,16 @@ type export struct {
 	keeps  bool // the reader leaves its cursor, to be resumed
 	watch  watched
 
-	remote     string
-	since      time.Time
-	reason     string           // why it is parked
-	acked      shmring.Boundary // while parked
-	reconnects uint64
-	gaps       uint64 // of earlier streams
-	gapRecords uint64
-	gapsSeen   uint64 // of this one, that were logged
-	moved      moved
+	remote                       string
+	since                        time.Time
+	reason                       string           // why it is parked
+	acked                        shmring.Boundary // while parked
+	reconnects                   uint64
+	gaps                         uint64 // of earlier streams
+	gapRecords                   uint64
+	gapsLogged, gapRecordsLogged uint64 // of this one
+	crcErrors                    uint64
+	moved                        moved
 }
 
 // openExport answers who wants to mirror or read a ring.
@@ -66,125 +65,14 @@ func (c *conn) openExport(o wire.LinkOpenFrame) error {
 		c.exports = map[uint16]*export{}
 	}
 	c.exports[o.Stream] = x
+	c.g.hurry()
 	if p := c.g.takeParked(x); p != nil { // it could not go on from there
-		x.reconnects, x.gaps, x.gapRecords, x.moved = p.reconnects+1, p.gaps, p.gapRecords, p.moved
+		x.reconnects, x.gaps, x.gapRecords, x.moved, x.crcErrors = p.reconnects+1, p.gaps, p.gapRecords, p.moved, p.crcErrors
 		c.g.release(p, "its peer is back and starts elsewhere")
 	}
 	c.g.log.Info("a ring is read by another host", append(x.fields(), zap.String("mode", o.Mode.String()), zap.String("policy", string(x.policy)),
 		zap.Bool("resumed", resumed), zap.Uint64("position", x.reader.EndBoundary().Position))...)
 	return nil
-}
-
-// lend attaches a reader for o, if who may have it.
-func (g *Gateway) lend(who identity, o wire.LinkOpenFrame) (*export, error) {
-	if err := g.settings.mayRead(who, o.Ring, ""); err != nil {
-		return nil, err
-	}
-	q := broker.AttachRequest{
-		Conn: broker.GatewayConn, Process: g.self, UID: uint32(os.Geteuid()),
-		In: wire.AttachIn{
-			Ring: o.Ring, Role: wire.RoleConsumer, Name: attachmentName(who, o), WaitStrategy: wire.WaitPark,
-			Resume: o.From == wire.LinkFromResume && o.Label != "", NoMembarrier: !shmring.HasMembarrier(),
-		},
-		Authorize: func(r wire.Ring) error {
-			policy := policyOf(o, r)
-			if o.Mode == wire.LinkMirror && r.Mirror != nil {
-				return &denial{wire.CodeMirrorOfMirror, fmt.Sprintf("ring %s is itself a mirror, of ring %s of %s: mirror that one", r.Name, r.Mirror.Ring, r.Mirror.Peer)}
-			}
-			return g.settings.mayRead(who, o.Ring, policy)
-		},
-	}
-	if o.Policy != 0 {
-		q.In.Policy = policyOf(o, wire.Ring{})
-	}
-	if o.Epoch != 0 && o.Mode == wire.LinkRead {
-		q.In.Epoch = &o.Epoch // a mirror is told of another epoch by its stream instead
-	}
-	lease, err := g.broker.Attach(q)
-	if errors.Is(err, wire.ErrSlotsExhausted) {
-		if p := g.takeParked(&export{who: who, mode: o.Mode, ring: wire.Ring{Name: o.Ring}}); p != nil {
-			g.release(p, "its slot is needed for its successor")
-			lease, err = g.broker.Attach(q)
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
-	return g.openReader(who, o, lease)
-}
-
-// policyOf is the policy that o asks for, the ring's where it leaves that open.
-func policyOf(o wire.LinkOpenFrame, r wire.Ring) wire.Policy {
-	if o.Policy == 0 {
-		return r.Policy
-	}
-	return wire.Policy(shmring.Policy(o.Policy).String())
-}
-
-// attachmentName is what brokerctl shows a link as.
-func attachmentName(who identity, o wire.LinkOpenFrame) string {
-	name := "link." + who.name
-	if o.Mode != wire.LinkMirror {
-		name = who.name
-		if o.Label != "" {
-			name += "." + o.Label
-		}
-	}
-	return name[:min(len(name), wire.NameBytesMax)]
-}
-
-func (g *Gateway) openReader(who identity, o wire.LinkOpenFrame, lease broker.Lease) (*export, error) {
-	a := lease.Out.Attachment
-	g.giveWay(a)
-	x := &export{
-		who: who, mode: o.Mode, label: o.Label, ring: lease.Out.Ring, id: a.ID, slot: a.Slot, policy: a.Policy,
-		keeps: o.Label != "" && lease.Out.Ring.ResumeForNS > 0, since: time.Now(),
-	}
-	policy, err := shmring.ParsePolicy(string(a.Policy))
-	if err == nil {
-		x.reader, err = shmring.OpenConsumer(lease.Files[lease.Out.Files.Data], lease.Files[lease.Out.Files.Cursors[0]], shmring.ConsumerOptions{
-			Slot: a.Slot, Generation: a.Generation, Policy: policy, Wait: shmring.WaitPark,
-			From: startOf(o, lease.Out), KeepCursor: x.keeps, Spans: true,
-		})
-		x.watch.reader, x.watch.news = x.reader, x.news
-	}
-	var gone *shmring.PositionError
-	if errors.As(err, &gone) && o.From == wire.LinkFromHeld && gone.Wanted < gone.Oldest {
-		return g.lendOldest(who, o, x) // what lies between becomes a gap
-	}
-	if err != nil {
-		g.detach(x, false)
-		return nil, err
-	}
-	return x, nil
-}
-
-// lendOldest is for a peer that comes back too late for where it was: the slot
-// that was to read from there reads from the oldest record.
-func (g *Gateway) lendOldest(who identity, o wire.LinkOpenFrame, x *export) (*export, error) {
-	g.detach(x, false)
-	held := shmring.Boundary{Position: o.Position, Sequence: o.Sequence}
-	o.From = wire.LinkFromOldest
-	x, err := g.lend(who, o)
-	if err == nil && x.reader.EndBoundary().Position < held.Position {
-		g.release(x, "its peer is ahead of it")
-		return nil, &denial{wire.CodePosition, fmt.Sprintf("position %d of ring %s is not where a record starts", held.Position, o.Ring)}
-	}
-	return x, err
-}
-
-// startOf is where a reader starts. One that holds records of another epoch, and
-// one whose cursor is gone, gets all there is.
-func startOf(o wire.LinkOpenFrame, out wire.AttachOut) shmring.Start {
-	switch {
-	case o.From == wire.LinkFromLatest:
-		return shmring.FromLatest()
-	case o.From == wire.LinkFromPosition, o.From == wire.LinkFromHeld && o.Epoch == out.Ring.Epoch:
-		return shmring.FromPosition(o.Position)
-	case out.Resumed:
-		return shmring.FromResume()
-	}
-	return shmring.FromOldest()
 }
 
 // opened describes the ring to the other side; the link adds where it starts.
@@ -211,6 +99,17 @@ func openedFor(c shmring.Config, ring wire.Ring, id string) wire.LinkOpenedFrame
 
 func (x *export) fields() []zap.Field {
 	return []zap.Field{zap.String("peer", x.who.name), zap.String("address", x.remote), zap.String("ring", x.ring.Name), zap.String("id", x.id)}
+}
+
+// logGaps tells of what the reader could not send any more.
+func (x *export) logGaps() {
+	s, ok := x.conn.status(x.stream)
+	if !ok || s.Gaps == x.gapsLogged {
+		return
+	}
+	x.conn.g.log.Warn("gap: a reader of another host was too slow for the ring, or came back too late", append(x.fields(),
+		zap.Uint64("gaps", s.Gaps-x.gapsLogged), zap.Uint64("records", s.GapRecords-x.gapRecordsLogged), zap.Uint64("position", s.Sent.Position))...)
+	x.gapsLogged, x.gapRecordsLogged = s.Gaps, s.GapRecords
 }
 
 // release ends an export. why is for the log, "" for no line.
@@ -264,5 +163,8 @@ func (g *Gateway) giveWay(a wire.Attachment) {
 		if a.Role == wire.RoleProducer && same(p.key.ring, p.slot) {
 			p.end(shmring.ErrDetached)
 		}
+	}
+	for _, f := range g.feeds {
+		f.giveWay(a)
 	}
 }

@@ -4,14 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"time"
 
 	"go.uber.org/zap"
 
-	"brokerd/internal/broker"
 	"brokerd/internal/framing"
-	"brokerd/internal/shmring"
 	"brokerd/internal/wire"
 )
 
@@ -20,10 +17,20 @@ import (
 const (
 	feedRetryMin = time.Millisecond
 	feedRetryMax = 8 * time.Millisecond
+	// feedSteady is how long a connection of a feed that dials has to last for the
+	// next one to be made without a pause.
+	feedSteady = time.Second
+	// feedTellPause is how long a feed says no more about connections that it
+	// refuses and records that it cannot send.
+	feedTellPause = time.Second
 )
 
 // The states of a feed, beside those of a link.
 const feedListening = "listening"
+
+// directionIn is the direction of a feed whose frames become records; any other is
+// out.
+const directionIn = "in"
 
 // errIdle: nothing moved for the feed's idle_timeout.
 var errIdle = errors.New("idle for too long")
@@ -39,10 +46,14 @@ type feed struct {
 	stopDial func()    // of the attempt that goes on
 	timer    timer     // of the next one
 	pause    time.Duration
-	known    bool // there was a connection
+	begun    int64 // when the last connection was there; 0: none was
 
-	in  *feedWriter // direction in, while there is a connection
-	out *feedReader // direction out of one that dials: it stays when the connection goes
+	in         *feedWriter // direction in, while there is a connection, or one is dialled
+	out        *feedReader // direction out of one that dials, with a connection and without
+	fromOldest bool        // the next reader starts there: it has had all of the ring before
+
+	tellAt int64  // nothing is told before that
+	untold uint64 // what was not
 
 	state, reason string
 	since         time.Time
@@ -56,15 +67,15 @@ func (g *Gateway) newFeed(want Feed) (*feed, error) {
 	f.timer.fire = func(int64) { f.dial() }
 	if want.Listen != "" {
 		f.set(feedListening, "")
-		return f, f.listen()
+		return f, f.listen(want.Listen)
 	}
 	f.set(string(wire.LinkConnecting), "")
 	g.loop.schedule(&f.timer, g.loop.now())
 	return f, nil
 }
 
-func (f *feed) listen() (err error) {
-	if f.listener, err = f.g.loop.listen(listenOptions{Address: f.want.Listen, Plain: true, Accept: f.accept}); err != nil {
+func (f *feed) listen(address string) (err error) {
+	if f.listener, err = f.g.loop.listen(listenOptions{Address: address, Plain: true, Accept: f.accept}); err != nil {
 		return fmt.Errorf("feed %s: listen: %w", f.want.Name, err)
 	}
 	return nil
@@ -74,21 +85,28 @@ func (f *feed) listen() (err error) {
 func (f *feed) accept(s *socket) session {
 	s.authenticated() // a feed does not say who it is
 	if len(f.conns) >= f.want.ConnectionsMax {
-		f.log().Warn("feed: a connection was refused, there are connections_max already",
+		f.tell("feed: a connection was refused, there are connections_max already",
 			zap.String("address", s.remote()), zap.Int("connections_max", f.want.ConnectionsMax))
 		return nil
 	}
 	return f.begin(s)
 }
 
+// dial takes the feed's place in the ring and then connects: without a place there
+// is nothing to connect for.
 func (f *feed) dial() {
 	if f.g.ending || f.stopDial != nil || len(f.conns) > 0 {
+		return
+	}
+	if err := f.takePlace(); err != nil {
+		f.retry(err)
 		return
 	}
 	f.stopDial = func() {}
 	f.stopDial = f.g.loop.dial(dialOptions{Address: f.want.Connect, Timeout: f.g.settings.HandshakeTimeout, Done: func(s *socket, err error) session {
 		f.stopDial = nil
 		if err != nil {
+			f.dropWriter() // another may want to publish meanwhile
 			f.retry(err)
 			return nil
 		}
@@ -97,44 +115,62 @@ func (f *feed) dial() {
 	}})
 }
 
+func (f *feed) takePlace() (err error) {
+	switch {
+	case f.want.Direction == directionIn && f.in == nil:
+		f.in, err = f.newWriter()
+	case f.want.Direction != directionIn && f.out == nil:
+		f.out, err = f.newReader()
+	}
+	return err
+}
+
 // begin gives a connection its session, nil when the ring cannot be had.
 func (f *feed) begin(s *socket) session {
-	var made session
-	var err error
-	if f.want.Direction == "in" {
-		made, err = f.newInlet(s)
-	} else {
-		made, err = f.newOutlet(s)
-	}
+	made, err := f.newSession(s)
 	if err != nil {
+		f.dropWriter()
 		f.retry(err)
+		if f.listener != nil && !f.g.ending {
+			f.tell("feed: a connection was refused", zap.String("address", s.remote()), zap.NamedError("reason", err))
+		}
 		return nil
 	}
 	f.conns[s] = made
-	f.pause = redialMin
-	if f.known {
-		f.reconnects++
-	}
-	f.known = true
 	if f.listener == nil {
+		if f.begun != 0 {
+			f.reconnects++
+		}
 		f.set(string(wire.LinkConnected), "")
 	}
+	f.begun = f.g.loop.now()
 	f.log().Info("feed connected", zap.String("address", s.remote()))
 	return made
 }
 
-// over is the end of a connection.
-func (f *feed) over(s *socket, cause error) {
-	if _, ours := f.conns[s]; !ours {
-		return
+func (f *feed) newSession(s *socket) (session, error) {
+	if err := s.patient(); err != nil {
+		return nil, err
 	}
+	if f.want.Direction == directionIn {
+		return f.newInlet(s)
+	}
+	return f.newOutlet(s)
+}
+
+// over is the end of a connection. lost is how many frames had come and are not
+// published.
+func (f *feed) over(s *socket, cause error, lost int) {
 	delete(f.conns, s)
-	if len(f.conns) == 0 && f.in != nil {
-		f.in.close()
-		f.in = nil
+	f.dropped += uint64(lost)
+	if len(f.conns) == 0 {
+		f.dropWriter()
 	}
-	if !f.g.ending {
-		f.log().Warn("feed disconnected", zap.String("address", s.remote()), zap.NamedError("reason", cause))
+	if !f.g.ending || lost > 0 {
+		f.log().Warn("feed disconnected", zap.String("address", s.remote()), zap.NamedError("reason", cause), zap.Int("frames_lost", lost))
+	}
+	if f.g.loop.now()-f.begun >= feedSteady.Nanoseconds() {
+		f.pause = redialMin
 	}
 	f.retry(cause)
 }
@@ -172,6 +208,20 @@ func (f *feed) log() *zap.Logger {
 	return f.g.log.With(zap.String("feed", f.want.Name), zap.String("ring", f.want.Ring))
 }
 
+// tell warns of what a stranger or a producer can repeat as fast as they like.
+func (f *feed) tell(message string, fields ...zap.Field) {
+	now := f.g.loop.now()
+	if now < f.tellAt {
+		f.untold++
+		return
+	}
+	if f.untold > 0 {
+		fields = append(fields, zap.Uint64("untold_before", f.untold))
+	}
+	f.tellAt, f.untold = now+feedTellPause.Nanoseconds(), 0
+	f.log().Warn(message, fields...)
+}
+
 // drop ends the feed: it has left the configuration, or the gateway ends.
 func (f *feed) drop(why error) {
 	if f.stopDial != nil {
@@ -185,6 +235,7 @@ func (f *feed) drop(why error) {
 		s.close(why)
 	}
 	f.g.loop.schedule(&f.timer, never) // closing has set it
+	f.dropWriter()
 	if f.out != nil {
 		f.out.close()
 		f.out = nil
@@ -211,30 +262,6 @@ func (f *feed) status() wire.FeedStatus {
 		State: f.state, Reason: f.reason, SinceNS: f.since.UnixNano(), Connections: len(f.conns),
 		Frames: f.frames, Bytes: f.bytes, BadFrames: f.bad, Reconnects: f.reconnects, Dropped: f.dropped,
 	}
-}
-
-// attach takes a slot of the feed's ring, held by this process.
-func (f *feed) attach(role wire.Role) (broker.Lease, error) {
-	in := wire.AttachIn{Ring: f.want.Ring, Role: role, Name: f.attachmentName()}
-	if role == wire.RoleConsumer {
-		in.WaitStrategy, in.NoMembarrier = wire.WaitPark, !shmring.HasMembarrier()
-	}
-	return f.g.broker.Attach(broker.AttachRequest{
-		Conn: broker.GatewayConn, Process: f.g.self, UID: uint32(os.Geteuid()), In: in, Authorize: func(wire.Ring) error { return nil },
-	})
-}
-
-func (f *feed) attachmentName() string {
-	name := "feed." + f.want.Name
-	return name[:min(len(name), wire.NameBytesMax)]
-}
-
-// detach gives an attachment back.
-func (f *feed) detach(ring wire.Ring, id string) {
-	if ring.ResumeForNS > 0 {
-		f.g.tolerate(id, f.g.broker.Evict(id, "the feed is over")) // leaves no cursor that would hold the ring
-	}
-	f.g.tolerate(id, f.g.broker.Detach(id, func(wire.Attachment, uint64) error { return nil }))
 }
 
 // unusable counts a stream that broke its framing, and logs where.

@@ -59,7 +59,7 @@ func undo(gone, added []*feed) (err error) {
 	}
 	for _, f := range gone {
 		if f.listener != nil {
-			err = errors.Join(err, f.listen())
+			err = errors.Join(err, f.listen(f.listener.addr()))
 		}
 	}
 	return err

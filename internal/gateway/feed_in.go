@@ -14,28 +14,27 @@ import (
 
 // feedWriter is the producer that all connections of a feed publish by.
 type feedWriter struct {
+	place
 	f        *feed
-	ring     wire.Ring
-	id       string
 	producer *shmring.Producer
 }
 
 func (f *feed) newWriter() (*feedWriter, error) {
-	lease, err := f.attach(wire.RoleProducer)
+	lease, at, err := f.attach(wire.RoleProducer)
 	if err != nil {
 		return nil, err
 	}
 	a, files := lease.Out.Attachment, lease.Out.Files
 	cursors := make([]*os.File, len(files.Cursors))
-	for i, at := range files.Cursors {
-		cursors[i] = lease.Files[at]
+	for i, file := range files.Cursors {
+		cursors[i] = lease.Files[file]
 	}
-	w := &feedWriter{f: f, ring: lease.Out.Ring, id: a.ID}
+	w := &feedWriter{place: at, f: f}
 	w.producer, err = shmring.OpenProducer(lease.Files[files.Data], cursors, shmring.ProducerOptions{
 		Slot: a.Slot, Generation: a.Generation, OnFull: shmring.OnFullFail,
 	})
 	if err != nil {
-		f.detach(w.ring, w.id)
+		f.detach(at)
 		return nil, err
 	}
 	return w, nil
@@ -43,8 +42,12 @@ func (f *feed) newWriter() (*feedWriter, error) {
 
 func (w *feedWriter) close() {
 	_ = w.producer.Close() // the attachment ends next, whatever this says
-	w.f.detach(w.ring, w.id)
+	w.f.detach(w.place)
 }
+
+// feedTurnFramesMax is how many frames of one connection are published before
+// other connections have their turn.
+const feedTurnFramesMax = 1024
 
 // inlet publishes what one connection of a feed receives. While the ring is full
 // the connection is not read, so that the other side is held back.
@@ -59,12 +62,8 @@ type inlet struct {
 }
 
 func (f *feed) newInlet(s *socket) (session, error) {
-	if f.in == nil {
-		w, err := f.newWriter()
-		if err != nil {
-			return nil, err
-		}
-		f.in = w
+	if err := f.takePlace(); err != nil {
+		return nil, err
 	}
 	limit := min(f.want.FrameBytesMax, int(f.in.ring.RecordMax))
 	splitter, err := framing.NewSplitter(framing.Kind(f.want.Framing), limit)
@@ -85,17 +84,17 @@ func (i *inlet) input(now int64, p []byte) error {
 	return i.drain(now)
 }
 
-// drain publishes the frames that are whole, until the ring is full.
+// drain publishes the frames that are whole, until the ring is full, or others
+// have waited for long enough.
 func (i *inlet) drain(now int64) error {
-	for {
+	for range feedTurnFramesMax {
 		if i.held == nil {
 			frame, ok, err := i.splitter.Next()
 			if err != nil {
 				return i.f.unusable(i.sock, err)
 			}
 			if !ok {
-				i.retryAt, i.pause = 0, 0
-				i.sock.resume()
+				i.drained(now)
 				return nil
 			}
 			i.held = frame
@@ -103,16 +102,33 @@ func (i *inlet) drain(now int64) error {
 		switch err := i.f.in.producer.Send(context.Background(), i.held); {
 		case errors.Is(err, shmring.ErrFull):
 			i.pause = min(max(2*i.pause, feedRetryMin), feedRetryMax)
-			i.retryAt = now + i.pause.Nanoseconds()
-			i.sock.pause()
-			i.sock.retick()
+			i.wait(now + i.pause.Nanoseconds())
 			return nil
 		case err != nil:
-			return fmt.Errorf("ring %s: %w", i.f.want.Ring, err)
+			err = fmt.Errorf("ring %s: %w", i.f.want.Ring, err)
+			i.f.loseWriter(err) // with this connection
+			return err
 		}
 		i.f.frames++
 		i.f.bytes += uint64(len(i.held))
-		i.held = nil
+		i.held, i.pause = nil, 0
+	}
+	i.wait(now)
+	return nil
+}
+
+// wait stops receiving until drain is called again.
+func (i *inlet) wait(until int64) {
+	i.retryAt = until
+	i.sock.pause()
+	i.sock.retick()
+}
+
+// drained goes on receiving. Nothing could come meanwhile, which is not silence.
+func (i *inlet) drained(now int64) {
+	if i.retryAt != 0 {
+		i.retryAt, i.pause, i.heard = 0, 0, now
+		i.sock.resume()
 	}
 }
 
@@ -122,20 +138,30 @@ func (i *inlet) tick(now int64) (next int64, err error) {
 			return never, err
 		}
 	}
-	next = never
-	if i.retryAt != 0 {
-		next = i.retryAt
-	} else if limit := i.f.want.IdleTimeout.Nanoseconds(); limit > 0 {
-		if next = i.heard + limit; now >= next {
-			return never, fmt.Errorf("%w: nothing came for %s", errIdle, i.f.want.IdleTimeout)
-		}
+	limit := i.f.want.IdleTimeout.Nanoseconds()
+	switch {
+	case i.retryAt != 0:
+		return i.retryAt, nil
+	case limit == 0:
+		return never, nil
+	case now >= i.heard+limit:
+		return never, fmt.Errorf("%w: nothing came for %s", errIdle, i.f.want.IdleTimeout)
 	}
-	return next, nil
+	return i.heard + limit, nil
 }
 
+// closed counts the frames that had come and found no room in the ring. An orderly
+// end inside a frame is a bad frame, a connection that broke there is none.
 func (i *inlet) closed(cause error) {
+	lost := 0
+	if i.held != nil {
+		lost++
+	}
+	for _, whole, _ := i.splitter.Next(); whole; _, whole, _ = i.splitter.Next() {
+		lost++
+	}
 	if cut := i.splitter.Rest(); cut != nil && errors.Is(cause, errEnded) {
 		cause = i.f.unusable(i.sock, cut)
 	}
-	i.f.over(i.sock, cause)
+	i.f.over(i.sock, cause, lost)
 }

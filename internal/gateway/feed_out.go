@@ -19,9 +19,8 @@ const outletBytesMax = 64 << 10
 // no socket has taken whole yet. That of a feed that dials outlives its
 // connections: the next one begins with the first frame that was not handed on.
 type feedReader struct {
+	place
 	f      *feed
-	ring   wire.Ring
-	id     string
 	reader *shmring.Consumer
 	watch  watched
 	buf    []byte
@@ -30,22 +29,27 @@ type feedReader struct {
 }
 
 func (f *feed) newReader() (*feedReader, error) {
-	lease, err := f.attach(wire.RoleConsumer)
+	lease, at, err := f.attach(wire.RoleConsumer)
 	if err != nil {
 		return nil, err
 	}
 	a, files := lease.Out.Attachment, lease.Out.Files
-	r := &feedReader{f: f, ring: lease.Out.Ring, id: a.ID}
+	r := &feedReader{place: at, f: f}
+	from := shmring.FromLatest()
+	if f.fromOldest {
+		from = shmring.FromOldest()
+	}
 	policy, err := shmring.ParsePolicy(string(a.Policy))
 	if err == nil {
 		r.reader, err = shmring.OpenConsumer(lease.Files[files.Data], lease.Files[files.Cursors[0]], shmring.ConsumerOptions{
-			Slot: a.Slot, Generation: a.Generation, Policy: policy, Wait: shmring.WaitPark, From: shmring.FromLatest(),
+			Slot: a.Slot, Generation: a.Generation, Policy: policy, Wait: shmring.WaitPark, From: from,
 		})
 	}
 	if err != nil {
-		f.detach(r.ring, r.id)
+		f.detach(at)
 		return nil, err
 	}
+	f.fromOldest = false
 	r.watch.reader = r.reader
 	return r, nil
 }
@@ -53,7 +57,7 @@ func (f *feed) newReader() (*feedReader, error) {
 func (r *feedReader) close() {
 	r.watch.leave()
 	_ = r.reader.Close() // the attachment ends next, whatever this says
-	r.f.detach(r.ring, r.id)
+	r.f.detach(r.place)
 }
 
 // fill frames records until there is enough, or no more: then it is told when
@@ -78,26 +82,39 @@ func (r *feedReader) fill() error {
 			return fmt.Errorf("ring %s: %w", r.f.want.Ring, err)
 		}
 		r.f.dropped += record.Missed + record.Gaps
-		framed, err := framing.Kind(r.f.want.Framing).Append(r.buf, record.Payload)
-		if err != nil {
-			r.giveUp(fmt.Errorf("record %d: %w", record.Sequence, err))
-			continue
+		if err := r.frame(record); err != nil {
+			return err
 		}
-		if len(record.Payload) > r.f.want.FrameBytesMax {
-			r.giveUp(fmt.Errorf("record %d: %d bytes, frame_max is %d", record.Sequence, len(record.Payload), r.f.want.FrameBytesMax))
-			continue
-		}
-		r.buf = framed
-		r.ends = append(r.ends, len(framed))
-		r.f.frames++
-		r.f.bytes += uint64(len(record.Payload))
 	}
+	return nil
+}
+
+// frame makes a frame of a record, whose payload may be bytes of the ring. What no
+// frame can be made of is given up.
+func (r *feedReader) frame(record shmring.Record) error {
+	if n := len(record.Payload); n > r.f.want.FrameBytesMax {
+		r.giveUp(fmt.Errorf("record %d: %d bytes, frame_max is %d", record.Sequence, n, r.f.want.FrameBytesMax))
+		return nil
+	}
+	framed, bad := r.buf, error(nil)
+	fault := shmring.Guarded(func() { framed, bad = framing.Kind(r.f.want.Framing).Append(r.buf, record.Payload) })
+	switch {
+	case fault != nil:
+		return fmt.Errorf("ring %s: %w", r.f.want.Ring, fault)
+	case bad != nil:
+		r.giveUp(fmt.Errorf("record %d: %w", record.Sequence, bad))
+		return nil
+	}
+	r.buf = framed
+	r.ends = append(r.ends, len(framed))
+	r.f.frames++
+	r.f.bytes += uint64(len(record.Payload))
 	return nil
 }
 
 func (r *feedReader) giveUp(why error) {
 	r.f.dropped++
-	r.f.log().Warn("feed: a record is not sent", zap.Error(why))
+	r.f.tell("feed: a record is not sent", zap.NamedError("reason", why))
 }
 
 // took says that n more bytes were handed on.
@@ -110,8 +127,9 @@ func (r *feedReader) took(n int) {
 	}
 }
 
-// rewind goes back to the start of the first frame that was not handed on whole.
-func (r *feedReader) rewind() {
+// rewind goes back to the start of the first frame that was not handed on whole,
+// and says how many there are.
+func (r *feedReader) rewind() int {
 	start := 0
 	for len(r.ends) > 0 && r.ends[0] <= r.done {
 		start, r.ends = r.ends[0], r.ends[1:]
@@ -122,28 +140,28 @@ func (r *feedReader) rewind() {
 		ends[i] = end - start
 	}
 	r.ends, r.done = ends, 0
+	return len(ends)
 }
 
 // outlet sends the records of a ring over one connection. What comes in is thrown
-// away.
+// away. The end of the other side's stream ends the connection, and from the moment
+// that it is known nothing more is handed on: nobody may be there to read it.
 type outlet struct {
 	f     *feed
 	sock  *socket
 	r     *feedReader
 	moved int64 // when something was handed on last, or there was nothing to
-	quit  error
+	quit  error // of the ring: the connection ends once buf is empty
+	idle  bool
 }
 
 func (f *feed) newOutlet(s *socket) (session, error) {
 	r := f.out
-	if r == nil {
+	if f.listener != nil {
 		var err error
 		if r, err = f.newReader(); err != nil {
 			return nil, err
 		}
-	}
-	if f.listener == nil {
-		f.out = r
 	}
 	o := &outlet{f: f, sock: s, r: r, moved: f.g.loop.now()}
 	r.watch.news = o.pump
@@ -156,6 +174,9 @@ func (o *outlet) landed(int64, int) error { return nil }
 func (o *outlet) input(int64, []byte) error { return nil }
 
 func (o *outlet) output() [][]byte {
+	if o.sock.hung || o.idle {
+		return nil
+	}
 	if len(o.r.buf) == 0 && o.quit == nil {
 		if o.quit = o.r.fill(); o.quit != nil {
 			o.sock.retick() // which ends it
@@ -170,24 +191,35 @@ func (o *outlet) output() [][]byte {
 func (o *outlet) sent(n int) error {
 	o.moved = o.f.g.loop.now()
 	o.r.took(n)
+	if o.quit != nil {
+		o.sock.retick()
+	}
 	return nil
 }
 
-// pump is called when the ring has news.
+// pump is called when the ring has news. A reader whose frames the socket does not
+// take leaves its door, which would not sleep for it.
 func (o *outlet) pump() {
-	o.moved = o.f.g.loop.now()
+	if len(o.r.buf) == 0 {
+		o.moved = o.f.g.loop.now()
+	}
 	o.sock.flush()
-	o.sock.retick()
+	if len(o.r.buf) > 0 || o.quit != nil {
+		o.r.watch.leave()
+	}
 }
 
 func (o *outlet) tick(now int64) (next int64, err error) {
 	limit := o.f.want.IdleTimeout.Nanoseconds()
 	switch {
-	case o.quit != nil:
+	case o.quit != nil && len(o.r.buf) == 0:
 		return never, o.quit
-	case limit == 0 || len(o.r.buf) == 0:
+	case limit == 0:
 		return never, nil
+	case len(o.r.buf) == 0:
+		o.moved = now
 	case now >= o.moved+limit:
+		o.idle = true
 		return never, fmt.Errorf("%w: the other side took nothing for %s", errIdle, o.f.want.IdleTimeout)
 	}
 	return o.moved + limit, nil
@@ -195,13 +227,13 @@ func (o *outlet) tick(now int64) (next int64, err error) {
 
 func (o *outlet) closed(cause error) {
 	o.r.watch.leave()
-	if o.f.listener != nil || o.quit != nil {
+	switch {
+	case o.f.listener != nil:
 		o.r.close()
-		if o.f.out == o.r {
-			o.f.out = nil
-		}
-	} else {
+	case o.quit != nil:
+		o.f.loseReader(o.quit)
+	default:
 		o.r.rewind()
 	}
-	o.f.over(o.sock, cause)
+	o.f.over(o.sock, cause, 0)
 }

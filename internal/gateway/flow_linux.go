@@ -8,11 +8,14 @@ import (
 // receive moves what one read gives to the session.
 func (s *socket) receive(now int64) {
 	direct, buffer := s.session.direct(), s.l.buffer
+	if len(direct) > 0 {
+		buffer = buffer[:aheadBytesMax]
+	}
 	if s.waiting {
 		direct, buffer = nil, buffer[:min(len(buffer), s.allowance+1)]
 	}
 	n, more, err := s.transport.receive(direct, buffer, s.hung)
-	s.readable = more
+	s.readable, s.hung = more, s.hung || err != nil
 	if s.waiting {
 		if s.allowance -= n; s.allowance < 0 {
 			s.close(fmt.Errorf("%w: at most %d bytes are taken", errChatty, unauthenticatedBytesMax))

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -28,18 +29,19 @@ func (h *handshakes) add(s *socket) {
 	h.start()
 }
 
-// start runs as many as may run. It passes over those whose address has its
-// share.
+// start runs as many as may run, those first whose address has the fewest
+// connections that wait.
 func (h *handshakes) start() {
-	for len(h.running) < handshakesMax && !h.l.over {
-		i := slices.IndexFunc(h.queue, func(s *socket) bool {
-			return count(h.running, func(o *socket) bool { return origin(o.peer) == origin(s.peer) }) < h.perAddressMax
-		})
-		if i < 0 {
+	for !h.l.over {
+		s := h.next()
+		if s == nil {
 			return
 		}
-		s := h.queue[i]
-		h.queue = slices.Delete(h.queue, i, i+1)
+		if len(h.running) == handshakesMax {
+			h.makeRoom(s)
+			return
+		}
+		h.queue = slices.DeleteFunc(h.queue, func(o *socket) bool { return o == s })
 		h.running = append(h.running, s)
 		stream := s.transport.(*stream)
 		limit := time.Duration(s.handshakeUntil() - h.l.now())
@@ -47,6 +49,47 @@ func (h *handshakes) start() {
 			err := stream.handshake(limit, h.crypto)
 			h.l.complete(func(now int64) { h.done(s, err, now) })
 		})
+	}
+}
+
+// next is whose turn it is, nil for nobody's: an address that has its share has
+// to wait.
+func (h *handshakes) next() *socket {
+	var next *socket
+	for _, s := range h.queue {
+		fewer := next == nil || h.l.waiting.count[s.origin] < h.l.waiting.count[next.origin]
+		if fewer && h.runningOf(s.origin) < h.perAddressMax {
+			next = s
+		}
+	}
+	return next
+}
+
+func (h *handshakes) runningOf(origin netip.Addr) (n int) {
+	for _, s := range h.running {
+		if s.origin == origin {
+			n++
+		}
+	}
+	return n
+}
+
+// makeRoom ends the oldest handshake of an address that has many connections
+// waiting, more than twice as many as that of s: so those who let their
+// handshakes stand, from a few addresses, cannot keep everybody else out. When
+// its goroutine is done, s has its turn.
+func (h *handshakes) makeRoom(s *socket) {
+	count := h.l.waiting.count
+	for _, r := range h.running {
+		if r.state == abandoned {
+			return // room is being made
+		}
+	}
+	for _, r := range h.running {
+		if many := max(handshakesPerAddressMax, 2*count[s.origin]); count[r.origin] > many {
+			r.close(errCrowded)
+			return
+		}
 	}
 }
 

@@ -221,7 +221,9 @@ func (h *host) waitRefused(reason, words string) {
 			}
 		}
 		return false
-	}, func() string { return fmt.Sprintf("%s: no refusal %s with %q: %+v", h.name, reason, words, h.g.Links().Refusals) })
+	}, func() string {
+		return fmt.Sprintf("%s: no refusal %s with %q: %+v", h.name, reason, words, h.g.Links().Refusals)
+	})
 }
 
 func soonOr(t testing.TB, is func() bool, why func() string) {

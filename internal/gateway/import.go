@@ -45,6 +45,7 @@ type mirror struct {
 	askAt   int64
 	pause   time.Duration
 	stuck   bool // refused by us: not asked for on this connection again
+	dropped bool // it has left the configuration
 
 	state      wire.LinkState
 	reason     string
@@ -107,6 +108,9 @@ func (m *mirror) job(work func(), sink func() *shmring.Mirror, then func()) {
 		g.hurry()
 		if g.ending || m.attempt != attempt {
 			closeMirror(sink())
+			if m.dropped {
+				g.broker.ReleaseMirror(as)
+			}
 			return
 		}
 		m.sink = sink()

@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"brokerd/internal/link"
 	"brokerd/internal/shmring"
 	"brokerd/internal/wire"
 )
@@ -57,18 +58,23 @@ func (m *mirror) give(end wire.LinkEndFrame) {
 	if m.conn == nil || m.stream == 0 || m.conn.gone {
 		return
 	}
+	if last, ok := m.conn.status(m.stream); ok {
+		m.noteLast(last)
+	}
 	end.Stream = m.stream
 	m.conn.link.End(m.stream, end)
 	m.conn.sock.retick() // which sends it
 }
 
+// noteLast keeps what a stream that ends has done.
+func (m *mirror) noteLast(s link.StreamStatus) {
+	m.announced = s.Announced
+	m.moved.add(movedBy(s))
+}
+
 // forget lets go of the stream and of the sink.
 func (m *mirror) forget() {
-	if m.conn != nil && m.stream != 0 {
-		if s, ok := m.conn.status(m.stream); ok {
-			m.announced = s.Announced
-		}
-		m.moved.add(m.conn.movedOf(m.stream))
+	if m.conn != nil {
 		delete(m.conn.mirrors, m.stream)
 	}
 	m.closeSink()
@@ -93,6 +99,9 @@ func closeMirror(sink *shmring.Mirror) {
 // lost is for a connection that is gone: the next one begins anew.
 func (m *mirror) lost(c *conn) {
 	if m.conn == c {
+		if last, ok := c.status(m.stream); ok {
+			m.noteLast(last)
+		}
 		m.forget()
 	}
 	m.stuck, m.pause = false, askAgainMin
@@ -113,6 +122,7 @@ func (m *mirror) look() {
 func (m *mirror) drop(reason string) {
 	m.give(wire.LinkEndFrame{Code: wire.CodeGoodbye, Message: reason})
 	m.forget()
+	m.dropped = true
 	m.peer.g.broker.ReleaseMirror(m.want.As)
 }
 

@@ -8,7 +8,7 @@ const (
 	// who it is, the bytes of a TLS handshake included.
 	unauthenticatedBytesMax = 16 << 10
 	// unauthenticatedMax is how many connections may be in that state at a time;
-	// the oldest goes for a new one.
+	// for one more goes the oldest of the address that has most.
 	unauthenticatedMax = 256
 	// unauthenticatedPerAddressMax is how many of them one address may have; the
 	// oldest of that address goes for a new one.
@@ -19,7 +19,8 @@ const (
 	// come in, and as many again for those that go out. Each has a goroutine.
 	handshakesMax = 8
 	// handshakesPerAddressMax is how many of those that come in run for one
-	// address, so that a slow or hostile host cannot take all.
+	// address, so that a slow or hostile host cannot take all; a new address may
+	// end one of those of an address that has more connections waiting.
 	handshakesPerAddressMax = 4
 
 	// deadAfterDefault is how long a connection is silent before the kernel asks
@@ -33,8 +34,11 @@ const (
 	unackedDeadAfterMax = 4
 
 	// receiveBytesMax is the size of the buffer that all sockets share: what one
-	// read takes beyond a landing place. One read is one turn of a socket.
+	// read takes without a landing place. One read is one turn of a socket.
 	receiveBytesMax = 256 << 10
+	// aheadBytesMax is what a read takes beyond a landing place: what comes there
+	// has to be copied once more, and its most part soon has a landing place, too.
+	aheadBytesMax = 4 << 10
 	// flushTurnBytesMax is what one socket may send before the next has its turn.
 	flushTurnBytesMax = 256 << 10
 	// lockHoldMax is how long the loop works before others may have the lock.

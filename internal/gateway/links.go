@@ -27,9 +27,8 @@ func (c *conn) status(stream uint16) (s link.StreamStatus, ok bool) {
 	return all[i], true
 }
 
-// movedOf is what a stream has moved so far.
-func (c *conn) movedOf(stream uint16) moved {
-	s, _ := c.status(stream)
+// movedBy is what a stream has moved so far.
+func movedBy(s link.StreamStatus) moved {
 	if s.Sends {
 		return moved{out: s.Bytes}
 	}
@@ -123,7 +122,7 @@ func (m *mirror) link() wire.Link {
 		if m.phase == phaseRunning {
 			s, _ := c.status(m.stream)
 			at = lag{s.Received, s.Announced}
-			bytes.add(c.movedOf(m.stream))
+			bytes.add(movedBy(s))
 		}
 	}
 	at.of(&l)
@@ -135,7 +134,7 @@ func (x *export) link(newest shmring.Boundary) wire.Link {
 	l := wire.Link{
 		Peer: x.who.name, Role: wire.LinkRoleExport, Ring: x.ring.Name, Local: x.ring.Name, Address: x.remote,
 		State: wire.LinkConnected, Reason: x.reason, SinceNS: x.since.UnixNano(), Epoch: x.ring.Epoch,
-		Reconnects: x.reconnects, Gaps: x.gaps, GapRecords: x.gapRecords, Label: x.label, ID: x.id,
+		Reconnects: x.reconnects, Gaps: x.gaps, GapRecords: x.gapRecords, CRCErrors: x.crcErrors, Label: x.label, ID: x.id,
 	}
 	if x.mode == wire.LinkRead {
 		l.Role = wire.LinkRoleReader
@@ -149,7 +148,7 @@ func (x *export) link(newest shmring.Boundary) wire.Link {
 		acked = s.Acked
 		l.Gaps += s.Gaps
 		l.GapRecords += s.GapRecords
-		bytes.add(x.conn.movedOf(x.stream))
+		bytes.add(movedBy(s))
 	}
 	at := lag{acked, newest}
 	at.of(&l)

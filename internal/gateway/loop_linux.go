@@ -47,7 +47,7 @@ type loop struct {
 	sockets   map[int32]*socket   // by descriptor
 	listeners map[int32]*listener // by descriptor
 	serial    int32               // of the newest descriptor: tells a late event of its predecessor
-	waiting   []*socket           // have not said who they are, oldest first
+	waiting   waitingRoom
 	lingering int
 
 	ready     []*socket         // have something to do, whatever the poller says
@@ -69,7 +69,8 @@ type loop struct {
 	events []unix.EpollEvent
 	direct [2][]byte // what a read fills, while it does
 	buffer []byte    // receiveBytesMax
-	seal   []byte    // room for sealBytesMax of plain text, encrypted
+	cipher []byte    // receiveBytesMax, of what TLS is to decrypt
+	seals  sync.Pool // *[]byte with room for sealBytesMax of plain text, encrypted
 	gather []byte    // recordBytesMax
 }
 
@@ -87,8 +88,12 @@ func newLoop(o loopOptions) (*loop, error) {
 		resolver: net.Resolver{PreferGo: true}, // the other one cannot be stopped
 		events:   make([]unix.EpollEvent, eventsMax),
 		buffer:   make([]byte, receiveBytesMax),
-		seal:     make([]byte, 0, sealBytesMax+sealBytesMax/8),
+		cipher:   make([]byte, receiveBytesMax),
 		gather:   make([]byte, 0, recordBytesMax),
+	}
+	l.seals.New = func() any {
+		p := make([]byte, 0, sealBytesMax+sealBytesMax/8)
+		return &p
 	}
 	crypto := make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 	l.incoming = &handshakes{l: l, perAddressMax: handshakesPerAddressMax, crypto: crypto}

@@ -31,6 +31,7 @@ type loopRig struct {
 func newLoopRig(t testing.TB, o loopOptions) *loopRig {
 	t.Helper()
 	ignore := goleak.IgnoreCurrent()
+	connectToNobody() // makes what Go keeps open for all sockets
 	before := descriptors(t)
 	r := &loopRig{t: t, done: make(chan error, 1)}
 	if o.Log == nil {
@@ -225,6 +226,12 @@ func soon(t testing.TB, what string, is func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatalf("still not after 10 s: %s", what)
 		}
+	}
+}
+
+func connectToNobody() {
+	if conn, err := net.DialTimeout("tcp", "127.0.0.1:1", time.Second); err == nil {
+		_ = conn.Close()
 	}
 }
 

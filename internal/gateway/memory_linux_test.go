@@ -47,7 +47,7 @@ func TestMemoryUnauthenticated(t *testing.T) {
 			soon(t, "all wait", func() bool {
 				r.l.mu.Lock()
 				defer r.l.mu.Unlock()
-				return len(r.l.waiting) == n
+				return len(r.l.waiting.sockets) == n
 			})
 			each := (heapBytes() - before) / int64(n)
 			t.Logf("%d bytes each, this end of it included", each)

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -17,13 +18,18 @@ import (
 
 // park is what becomes of an export when its connection is gone.
 func (g *Gateway) park(x *export, cause error) {
+	x.logGaps()
+	var byPeer *closedByPeer
+	if errors.As(cause, &byPeer) && byPeer.Code == wire.CodeChecksum {
+		x.crcErrors++
+	}
 	if status, ok := x.conn.status(x.stream); ok {
 		x.acked = status.Acked
 		x.gaps += status.Gaps
 		x.gapRecords += status.GapRecords
+		x.moved.add(movedBy(status))
 	}
-	x.moved.add(x.conn.movedOf(x.stream))
-	x.conn = nil
+	x.conn, x.gapsLogged, x.gapRecordsLogged = nil, 0, 0
 	if g.ending || !g.worthParking(x) {
 		g.release(x, cause.Error())
 		return
@@ -31,6 +37,7 @@ func (g *Gateway) park(x *export, cause error) {
 	x.watch.leave()
 	x.since, x.reason = time.Now(), cause.Error()
 	g.parked = append(g.parked, x)
+	g.hurry()
 	g.log.Warn("a mirror is away: its reader goes on holding the ring", append(x.fields(),
 		zap.String("policy", string(x.policy)), zap.String("reason", x.reason))...)
 }

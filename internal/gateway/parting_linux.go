@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"errors"
-	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -104,12 +103,11 @@ func (s *socket) discard() {
 	_ = unix.Close(s.fd) // nothing of it is wanted any more; the poller forgets it by itself
 }
 
-// evict closes the oldest connection that has not said who it is and that fits.
-func (l *loop) evict(fits func(*socket) bool) bool {
-	i := slices.IndexFunc(l.waiting, fits)
-	if i < 0 {
+// evict closes a connection that has to go for another, if there is one.
+func (l *loop) evict(s *socket) bool {
+	if s == nil {
 		return false
 	}
-	l.waiting[i].close(errCrowded)
+	s.close(errCrowded)
 	return true
 }

@@ -57,7 +57,9 @@ func (p *peer) chores(now int64) (next int64) {
 		case now < p.dialAt:
 			return p.dialAt
 		}
-		p.dial()
+		if p.dial(); p.stopDial == nil {
+			return p.dialAt
+		}
 	}
 	next = never
 	if p.conn != nil && p.conn.ready {

@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,7 +61,7 @@ func TestRemoteProduce(t *testing.T) {
 				stream := r.open(wire.LinkOpenFrame{Mode: wire.LinkProduce, Ring: "r", Label: "l", Epoch: ask.Epoch, Position: ask.Position, Sequence: ask.Sequence})
 				o := r.await(link.EventOpened).Opened
 				if p == nil {
-					p = outbound(t, o)
+					p = outbound(t, o, 64<<10)
 				} else if err := p.source.Rewind(shmring.Boundary{Position: o.Position, Sequence: o.Sequence}); err != nil || !o.Resumed {
 					t.Fatalf("published is %d, %d: %v (resumed %v)", o.Position, o.Sequence, err, o.Resumed)
 				}
@@ -113,7 +114,7 @@ func TestRemoteProduceAfterRestart(t *testing.T) {
 	r.await(link.EventWelcome)
 	stream := r.open(wire.LinkOpenFrame{Mode: wire.LinkProduce, Ring: "r"})
 	o := r.await(link.EventOpened).Opened
-	p := outbound(t, o)
+	p := outbound(t, o, 64<<10)
 	if err := r.link.Supply(stream, p.source); err != nil {
 		t.Fatal(err)
 	}
@@ -233,4 +234,53 @@ func TestPublisherEnds(t *testing.T) {
 		t.Errorf("without its right: %+v", e.End)
 	}
 	soon(t, "the slot is free without the right", func() bool { return producers() == 0 })
+}
+
+// TestPublishIntoFullRing: what a ring does not take is held back at the producer,
+// but for a bounded queue, and all of it arrives once there is room.
+func TestPublishIntoFullRing(t *testing.T) {
+	a := importer(t, wire.RingSpec{})
+	reader := a.reader("r", shmring.PolicyBlock, shmring.FromOldest())
+	r := dialRemote(t, a.g.Address(), "p", 1, nil)
+	r.await(link.EventWelcome)
+	stream := r.open(wire.LinkOpenFrame{Mode: wire.LinkProduce, Ring: "r"})
+	p := outbound(t, r.await(link.EventOpened).Opened, 8<<20)
+	if err := r.link.Supply(stream, p.source); err != nil {
+		t.Fatal(err)
+	}
+	const records = 30000 // 4 MiB
+	publish(t, p.writer, 0, records)
+	var lag uint64
+	soon(t, "the queue is full", func() bool {
+		r.step()
+		l, _ := a.link(wire.LinkRoleProducer, "r")
+		if lag = l.LagBytes; lag > publishBytesMax {
+			t.Fatalf("%d bytes are queued, %d at most", lag, publishBytesMax)
+		}
+		return lag > publishBytesMax-chunkBytesMax
+	})
+	for got := 0; got < records; {
+		rec, err := reader.TryReceive()
+		switch {
+		case errors.Is(err, shmring.ErrEmpty):
+			r.step()
+		case err != nil || string(rec.Payload) != string(record(got)):
+			t.Fatalf("record %d: %v", got, err)
+		default:
+			got++
+		}
+	}
+}
+
+// TestLabelTooLong: a label is refused rather than cut.
+func TestLabelTooLong(t *testing.T) {
+	a := importer(t, wire.RingSpec{Producers: wire.ProducersMany})
+	r := dialRemote(t, a.g.Address(), "p", 1, nil)
+	r.await(link.EventWelcome)
+	fits := strings.Repeat("l", wire.NameBytesMax-2) // p and a dot are the rest
+	r.open(wire.LinkOpenFrame{Mode: wire.LinkProduce, Ring: "r", Label: fits})
+	r.await(link.EventOpened)
+	if end := r.refusedOpen(wire.LinkOpenFrame{Mode: wire.LinkProduce, Ring: "r", Label: fits + "l"}); end.Code != wire.CodeProtocol {
+		t.Errorf("%+v", end)
+	}
 }

@@ -44,7 +44,9 @@ func (g *Gateway) refused(reason, name, remote string, err error) {
 		g.log.Warn("refused", zap.String("reason", reason), zap.String("peer", name), zap.String("address", remote), zap.Error(err))
 		return
 	}
-	r.unlogged++
+	if r.unlogged++; r.unlogged == 1 {
+		g.hurry()
+	}
 }
 
 // refusedHandshake is for a connection that did not come as far as to be known.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -21,6 +22,8 @@ type remote struct {
 	start time.Time
 	queue []link.Event
 	over  error
+	// damage has one bit of the next long write flipped.
+	damage bool
 }
 
 func dialRemote(t testing.TB, address, name string, session byte, config *tls.Config) *remote {
@@ -47,7 +50,13 @@ func (r *remote) step() {
 	}
 	for out := r.link.Output(); len(out) > 0; out = r.link.Output() {
 		_ = r.conn.SetWriteDeadline(time.Now().Add(patience))
-		n, err := r.conn.Write(out[0])
+		first := out[0]
+		if r.damage && len(first) > wire.LinkDataHeaderBytes {
+			first = slices.Clone(first)
+			first[len(first)-1] ^= 1
+			r.damage = false
+		}
+		n, err := r.conn.Write(first)
 		if e := errors.Join(err, r.link.Sent(n)); e != nil {
 			fail(e)
 			break
@@ -160,9 +169,9 @@ func (p *private) consumer(o shmring.ConsumerOptions) *shmring.Consumer {
 }
 
 // outbound is the private ring of a producer whose stream was opened.
-func outbound(t testing.TB, o wire.LinkOpenedFrame) *private {
+func outbound(t testing.TB, o wire.LinkOpenedFrame, capacity uint64) *private {
 	t.Helper()
-	p := newPrivate(t, shmring.Config{Capacity: 64 << 10, RecordMax: o.RecordMax, Epoch: o.Epoch, Key: o.Key},
+	p := newPrivate(t, shmring.Config{Capacity: capacity, RecordMax: o.RecordMax, Epoch: o.Epoch, Key: o.Key},
 		shmring.Boundary{Position: o.Position, Sequence: o.Sequence})
 	if err := p.ring.BindProducer(0, shmring.Binding{Generation: 1}); err != nil {
 		t.Fatal(err)
@@ -189,9 +198,31 @@ func inbound(t testing.TB, o wire.LinkOpenedFrame) *private {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.mirror, err = shmring.OpenMirror(data, cursors, shmring.MirrorOptions{Missed: true}); err != nil {
+	if p.mirror, err = shmring.OpenMirror(data, cursors, shmring.MirrorOptions{Missed: true, KeptByReaders: true}); err != nil {
 		t.Fatal(err)
 	}
-	p.reader = p.consumer(shmring.ConsumerOptions{From: shmring.FromPosition(o.Position)})
+	p.reader = p.consumer(shmring.ConsumerOptions{From: shmring.FromPosition(o.Position), KeepCursor: true})
 	return p
+}
+
+// listenRaw and acceptRemote make the test an origin.
+func listenRaw(t testing.TB) net.Listener {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() })
+	return ln
+}
+
+func acceptRemote(t testing.TB, ln net.Listener, name string) *remote {
+	t.Helper()
+	_ = ln.(*net.TCPListener).SetDeadline(time.Now().Add(patience))
+	c, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return &remote{t: t, conn: c, start: time.Now(), link: link.New(link.Config{Name: name, Agent: "test"}, 0)}
 }

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -17,12 +19,22 @@ import (
 // loop does, and nothing blocks: Read says that there is nothing yet by an error
 // that crypto/tls does not keep, and Write takes everything into out, because
 // there an error would be kept.
+//
+// A Read never goes beyond the end of a TLS record: crypto/tls keeps what it gets
+// in a buffer that never shrinks, and one record is the least it must hold.
 type sealed struct {
 	fd  int
+	in  []byte // encrypted, not read yet; in the loop's buffer, between turns a copy
 	out []byte // encrypted, not taken by the kernel yet
 
-	more bool // the kernel may have more
-	hung bool // only the end of the stream tells that it has not
+	buffer []byte // the loop's: room for one fetch in each receive of the stream
+	spent  bool   // by the present one
+	more   bool   // the kernel may have more
+	hung   bool   // only the end of the stream tells that it has not
+
+	header [tlsHeaderBytes]byte // of the record that is being read
+	have   int                  // bytes of header
+	body   int                  // bytes of the record that are still to come
 
 	blocking bool
 	deadline time.Time
@@ -42,31 +54,71 @@ func (wouldBlock) Temporary() bool { return true }
 var _ net.Error = wouldBlock{}
 
 func (c *sealed) Read(p []byte) (int, error) {
+	// The buffer behind p grows when less than this is left after a read.
+	p = p[:max(1, len(p)-bytes.MinRead)]
 	if c.blocking {
 		return c.readBlocking(p)
 	}
-	if !c.more {
-		return 0, wouldBlock{}
+	if len(c.in) == 0 {
+		if err := c.fetch(); err != nil {
+			return 0, err
+		}
 	}
-	n, err := retry(func() (int, error) { return unix.Read(c.fd, p) })
+	n := copy(p, c.in[:c.walk(c.in[:min(len(p), len(c.in))])])
+	c.in = c.in[n:]
+	return n, nil
+}
+
+// fetch takes from the kernel what it has.
+func (c *sealed) fetch() error {
+	if !c.more || c.spent {
+		return wouldBlock{}
+	}
+	c.spent = true
+	n, err := retry(func() (int, error) { return unix.Read(c.fd, c.buffer) })
 	switch {
 	case errors.Is(err, unix.EAGAIN):
 		c.more = false
-		return 0, wouldBlock{}
+		return wouldBlock{}
 	case err != nil:
-		return 0, broken("receive", err)
+		return broken("receive", err)
 	case n == 0:
-		return 0, io.EOF
+		return io.EOF
 	}
-	c.more = n == len(p) || c.hung
-	return n, nil
+	c.in = c.buffer[:n]
+	c.more = n == len(c.buffer) || c.hung
+	return nil
 }
+
+// walk says how many of the bytes of p, up to all, belong to the present record,
+// and takes them as read.
+func (c *sealed) walk(p []byte) int {
+	for i, b := range p {
+		if c.body > 0 {
+			n := min(c.body, len(p)-i)
+			c.body -= n
+			return i + n
+		}
+		c.header[c.have] = b
+		if c.have++; c.have == tlsHeaderBytes {
+			c.have, c.body = 0, int(binary.BigEndian.Uint16(c.header[3:]))
+		}
+	}
+	return len(p)
+}
+
+// keep makes a copy of what is left of the loop's buffer.
+func (c *sealed) keep() { c.in = append([]byte(nil), c.in...) }
 
 func (c *sealed) readBlocking(p []byte) (int, error) {
 	if c.left == 0 {
 		return 0, fmt.Errorf("%w: %d bytes; is its chain of certificates so long?", errChatty, unauthenticatedBytesMax)
 	}
-	p = p[:min(len(p), c.left)]
+	want := tlsHeaderBytes - c.have
+	if c.body > 0 {
+		want = c.body
+	}
+	p = p[:min(len(p), c.left, want)]
 	for {
 		n, err := retry(func() (int, error) { return unix.Read(c.fd, p) })
 		switch {
@@ -80,7 +132,7 @@ func (c *sealed) readBlocking(p []byte) (int, error) {
 			return 0, io.EOF
 		default:
 			c.left -= n
-			return n, nil
+			return c.walk(p[:n]), nil
 		}
 	}
 }

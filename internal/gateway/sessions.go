@@ -20,9 +20,6 @@ func (p *publisher) fields() []zap.Field {
 // park keeps the producer slot for a while after the connection is gone. What has
 // come and is not in the ring was not acknowledged: the session sends it again.
 func (p *publisher) park(now int64) {
-	if p.conn != nil {
-		p.moved.add(p.conn.movedOf(p.stream))
-	}
 	p.conn, p.stream, p.placed, p.queue, p.pause = nil, 0, nil, nil, 0
 	p.received = p.published
 	p.parkedAt = now

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,7 +29,8 @@ type socket struct {
 	serial int32
 	state  state
 	peer   netip.AddrPort
-	names  []string // of the verified certificate
+	origin netip.Addr // what counts as the peer's address
+	names  []string   // of the verified certificate
 	from   *listener
 	dial   *dialing
 
@@ -55,7 +55,7 @@ type socket struct {
 // adopt makes a socket of fd, which it takes over, and registers it.
 func (l *loop) adopt(fd int, peer netip.AddrPort, as state) (*socket, error) {
 	l.serial++
-	s := &socket{l: l, fd: fd, serial: l.serial, state: as, peer: peer, deadline: never, next: never}
+	s := &socket{l: l, fd: fd, serial: l.serial, state: as, peer: peer, origin: origin(peer), deadline: never, next: never}
 	s.timer.fire = s.expired
 	if err := l.register(fd, s.serial, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP); err != nil {
 		return nil, errors.Join(err, unix.Close(fd))
@@ -75,7 +75,7 @@ func (s *socket) identities() []string { return s.names }
 func (s *socket) authenticated() {
 	if s.waiting {
 		s.waiting = false
-		s.l.waiting = slices.DeleteFunc(s.l.waiting, func(o *socket) bool { return o == s })
+		s.l.waiting.remove(s)
 		s.until(never)
 	}
 }

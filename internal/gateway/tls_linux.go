@@ -15,19 +15,20 @@ type stream struct {
 	end   *sealed
 	l     *loop
 	certs *certs
-	taken int // bytes that the handshake has taken
+	taken int     // bytes that the handshake has taken
+	lent  *[]byte // of the loop, where end.out lies
 }
 
 // newServer and newClient return the stream of a socket whose handshake is to
 // come.
 func newServer(s *socket) *stream {
-	t := &stream{end: &sealed{fd: s.fd, left: unauthenticatedBytesMax}, l: s.l, certs: s.from.o.Certs}
+	t := &stream{end: &sealed{fd: s.fd, buffer: s.l.cipher, left: unauthenticatedBytesMax}, l: s.l, certs: s.from.o.Certs}
 	t.conn = tls.Server(t.end, t.certs.server())
 	return t
 }
 
 func newClient(s *socket, c *certs, serverName string) *stream {
-	t := &stream{end: &sealed{fd: s.fd, left: unauthenticatedBytesMax}, l: s.l, certs: c}
+	t := &stream{end: &sealed{fd: s.fd, buffer: s.l.cipher, left: unauthenticatedBytesMax}, l: s.l, certs: c}
 	t.conn = tls.Client(t.end, c.client(serverName))
 	return t
 }
@@ -57,7 +58,7 @@ func (t *stream) identities() []string {
 }
 
 func (t *stream) receive(direct, buffer []byte, hung bool) (n int, more bool, err error) {
-	t.end.more, t.end.hung = true, hung
+	t.end.spent, t.end.more, t.end.hung = false, true, hung
 	fault := shmring.Guarded(func() {
 		for _, p := range [2][]byte{direct, buffer} {
 			for len(p) > 0 && err == nil {
@@ -67,13 +68,14 @@ func (t *stream) receive(direct, buffer []byte, hung bool) (n int, more bool, er
 			}
 		}
 	})
+	t.end.keep()
 	switch {
 	case fault != nil:
 		return n, false, fmt.Errorf("receive: %w: %w", errFault, fault)
 	case err == nil:
 		return n, true, nil // what follows may be decrypted already: no event will tell
 	case errors.Is(err, wouldBlock{}):
-		return n, false, nil
+		return n, t.end.more, nil
 	}
 	return n, false, explain(err, t.certs)
 }
@@ -81,22 +83,32 @@ func (t *stream) receive(direct, buffer []byte, hung bool) (n int, more bool, er
 // send encrypts only when the kernel has taken all that was encrypted before: so
 // a socket whose peer does not read keeps at most sealBytesMax and a little.
 func (t *stream) send(bufs [][]byte) (n int, full bool, err error) {
-	if full, err = t.end.drain(); full || err != nil {
+	if full, err = t.drain(); full || err != nil {
 		return 0, full, err
 	}
 	if len(bufs) == 0 {
 		return 0, false, nil
 	}
-	t.end.out = t.l.seal[:0] // lent for the time of this call
+	t.lent = t.l.seals.Get().(*[]byte)
+	t.end.out = (*t.lent)[:0]
 	fault := shmring.Guarded(func() { n, err = t.encrypt(bufs) })
 	if fault != nil {
 		err = fmt.Errorf("send: %w: %w", errFault, fault)
 	}
 	if err == nil {
-		full, err = t.end.drain()
+		full, err = t.drain()
 	}
-	t.end.out = append([]byte(nil), t.end.out...)
 	return n, full, err
+}
+
+// drain gives the kernel what it takes, and memory back when all is gone.
+func (t *stream) drain() (full bool, err error) {
+	full, err = t.end.drain()
+	if len(t.end.out) == 0 && t.lent != nil {
+		t.l.seals.Put(t.lent)
+		t.lent = nil
+	}
+	return full, err
 }
 
 // encrypt makes records of the first sealBytesMax bytes of bufs: full ones where
@@ -131,6 +143,5 @@ func (t *stream) pending() bool { return len(t.end.out) > 0 }
 func (t *stream) finish() {
 	// What does not fit any more is lost, and so is the reason for an error.
 	_ = t.conn.CloseWrite()
-	_, _ = t.end.drain()
-	t.end.out = nil
+	_, _ = t.drain()
 }

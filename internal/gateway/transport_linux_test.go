@@ -108,6 +108,11 @@ func TestHalfClose(t *testing.T) {
 		if _, err := conn.Write(want); err != nil {
 			t.Fatal(err)
 		}
+		soon(t, "all is there", func() bool {
+			r.l.mu.Lock()
+			defer r.l.mu.Unlock()
+			return len(e.kept) == len(want)
+		})
 		r.with(func() {
 			e.onInput = func(p []byte) error {
 				e.take(p)
@@ -115,7 +120,7 @@ func TestHalfClose(t *testing.T) {
 				return nil
 			}
 		})
-		_, _ = conn.Write([]byte("end"))
+		_, _ = conn.Write([]byte("."))
 		if err := conn.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
 			t.Fatal(err)
 		}
@@ -123,8 +128,8 @@ func TestHalfClose(t *testing.T) {
 			t.Errorf("closed by %v", err)
 		}
 		r.with(func() {
-			if !bytes.Equal(e.kept, append(want, "end"...)) {
-				t.Errorf("%d bytes of %d came", len(e.kept), len(want)+3)
+			if !bytes.Equal(e.kept, append(want, '.')) {
+				t.Errorf("%d bytes of %d came", len(e.kept), len(want)+1)
 			}
 		})
 		if got, err := io.ReadAll(conn); err != nil || string(got) != "last words" {

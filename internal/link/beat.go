@@ -3,6 +3,7 @@ package link
 import (
 	"time"
 
+	"brokerd/internal/shmring"
 	"brokerd/internal/wire"
 )
 
@@ -91,10 +92,20 @@ func (c *Conn) beat(now int64) {
 	}
 	for _, s := range c.streams {
 		if s.tx != nil && s.stage == stageFlows {
-			f.Sent = append(f.Sent, wire.LinkSent{Stream: s.number, Position: s.tx.sent.Position, Sequence: s.tx.sent.Sequence})
+			at := s.tx.newest()
+			f.Sent = append(f.Sent, wire.LinkSent{Stream: s.number, Position: at.Position, Sequence: at.Sequence})
 		}
 	}
 	c.out.push(outFrame{kind: outBeat, head: c.out.encode(frameRoomBytes, f.Append)})
+}
+
+// newest is how far the ring of a sender goes: the receiver learns what is still
+// to come. A ring that cannot tell shows with what is sent next.
+func (t *sender) newest() shmring.Boundary {
+	if at, err := t.source.Newest(); err == nil && follows(t.sent, at) {
+		return at
+	}
+	return t.sent
 }
 
 func (c *Conn) gotBeat(now int64, frame []byte) error {

@@ -54,7 +54,8 @@ type Conn struct {
 	beats      beats
 	streams    []*stream // open ones and those whose end is not confirmed yet
 	streamsMax int
-	turn       int // who is pumped first
+	turn       int            // who is pumped first
+	last       []StreamStatus // when the connection was over
 	events     []Event
 }
 
@@ -96,9 +97,10 @@ func (c *Conn) Close(code wire.LinkCode, message string) {
 // over leaves the streams, and of the output no more than the rest of a frame
 // that was begun. false: not even that, and no frame can follow.
 func (c *Conn) over() bool {
+	last := c.Streams()
 	c.phase = phaseOver
 	c.in.body = nil
-	c.streams = nil
+	c.last, c.streams = last, nil
 	return c.out.keepBegun()
 }
 
@@ -130,6 +132,7 @@ type Event struct {
 	End     wire.LinkEndFrame
 	Close   wire.LinkCloseFrame
 	Gap     wire.LinkGapFrame
+	Last    StreamStatus
 	Err     error
 }
 

@@ -9,7 +9,9 @@ import (
 )
 
 // ErrStream is returned for a stream that does not exist, or is not where the
-// call belongs: ended meanwhile, or of another mode.
+// call belongs: of another mode, or ended meanwhile. An answer to an event may meet
+// it in good order, for the end can come in the same piece of input; its own event
+// follows. The same goes for ErrNotReady and a Close.
 var ErrStream = errors.New("no such stream in this state")
 
 // ErrStreams is returned for one stream more than the peer takes.

@@ -25,6 +25,9 @@ type output struct {
 	beats    int // beats in the queue
 	list     [][]byte
 	sent     uint64 // ever
+
+	few       [2]outFrame // queue and list while they are short: a record that
+	fewSlices [4][]byte   // follows another after a while allocates nothing
 }
 
 // outKind is what the output has to know of a frame.
@@ -88,6 +91,9 @@ func (o *output) encode(room int, encode func([]byte) []byte) []byte {
 // slices is the start of the queue. Frames that lie side by side in a block make
 // one slice.
 func (o *output) slices() [][]byte {
+	if o.list == nil {
+		o.list = o.fewSlices[:]
+	}
 	o.list = o.list[:0]
 	skip := o.done
 	for i := range o.queue {
@@ -158,7 +164,8 @@ func (o *output) reset() {
 	if len(o.queue) > 0 {
 		return
 	}
-	o.queue, o.list = nil, nil
+	clear(o.fewSlices[:])
+	o.queue, o.list = o.few[:0], nil
 	if o.block = o.block[:0]; cap(o.block) > blockBytesMin {
 		o.block = nil
 	}

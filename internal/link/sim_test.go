@@ -2,6 +2,8 @@ package link
 
 import (
 	"flag"
+	"fmt"
+	"runtime/debug"
 	"testing"
 	"time"
 
@@ -10,35 +12,41 @@ import (
 
 // Flags of the simulator: how many schedules of each kind, and the first seed.
 var (
-	schedules = flag.Int("link.schedules", 0, "simulator: schedules of each kind; 0: some seconds' worth")
+	schedules = flag.Int("link.schedules", 0, "simulator: schedules of each kind; 0: up to 2000, as many as some seconds take")
 	firstSeed = flag.Uint64("link.seed", 1, "simulator: seed of the first schedule")
+)
+
+// Limits of a run that is not told how many schedules to do.
+const (
+	schedulesMax = 2000
+	simulateMax  = 8 * time.Second
+	shortMax     = time.Second
 )
 
 // simulate runs schedules of one kind; each is made of its seed alone.
 func simulate(t *testing.T, schedule func(*world)) {
-	n := *schedules
-	if n == 0 {
-		n = 1500
-		if testing.Short() {
-			n = 200
-		}
+	until := time.Now().Add(simulateMax)
+	if testing.Short() {
+		until = time.Now().Add(shortMax)
 	}
-	t.Logf("%d schedules from seed %d", n, *firstSeed)
-	for seed := *firstSeed; seed < *firstSeed+uint64(n); seed++ {
+	n := 0
+	for ; n < *schedules || *schedules == 0 && n < schedulesMax && time.Now().Before(until); n++ {
+		seed := *firstSeed + uint64(n)
 		if message := runSchedule(seed, schedule); message != "" {
 			t.Fatalf("seed %d (run it alone with -link.seed %d -link.schedules 1): %s", seed, seed, message)
 		}
 	}
+	t.Logf("%d schedules from seed %d", n, *firstSeed)
 }
 
 func runSchedule(seed uint64, schedule func(*world)) (message string) {
 	defer func() {
-		if r := recover(); r != nil {
-			w, ok := r.(wrong)
-			if !ok {
-				panic(r)
-			}
-			message = w.message
+		switch r := recover().(type) {
+		case nil:
+		case wrong:
+			message = r.message
+		default:
+			message = fmt.Sprintf("panic: %v\n%s", r, debug.Stack())
 		}
 	}()
 	schedule(newWorld(seed))
@@ -120,6 +128,11 @@ func (s *mirrorSim) work(rounds int) {
 
 // invariants hold at every moment.
 func (s *mirrorSim) invariants() {
+	for _, e := range []*end{s.dial, s.accept} {
+		if status := e.conn.Status(); status.Ready && !e.closed && s.now-status.Heard > int64(simDeadAfter) {
+			s.wrong("%s has heard nothing for %s, and bears it", e.name, time.Duration(s.now-status.Heard))
+		}
+	}
 	if s.host == nil || s.accept == nil {
 		return
 	}
@@ -166,6 +179,10 @@ func (s *mirrorSim) disturb() {
 		s.note("stall")
 		p.stall = s.now + s.rng.Int64N(int64(2*simDeadAfter))
 		s.stalled = true
+		for s.chance(98) { // 50 times 80 ms
+			s.now += int64(80 * time.Millisecond)
+			s.work(2)
+		}
 	case n < 55:
 		s.reset(s.dial, s.accept)
 		s.gone()

@@ -40,26 +40,35 @@ type StreamStatus struct {
 	Bytes, Gaps, GapRecords          uint64
 }
 
-// Streams lists the streams that flow, in the order of their opening.
+// Streams lists the streams that flow, in the order of their opening; those that
+// did when the connection ended, once it has.
 func (c *Conn) Streams() []StreamStatus {
+	if c.phase == phaseOver {
+		return c.last
+	}
 	var all []StreamStatus
 	for _, s := range c.streams {
 		if s.stage != stageFlows {
 			continue
 		}
-		status := StreamStatus{Stream: s.number, Mode: s.open.Mode, Epoch: s.epoch, Sends: s.tx != nil}
-		if t := s.tx; t != nil {
-			status.Sent, status.Acked, status.Announced, status.Limit = t.flushed, t.acked, t.sent, t.limit
-			status.Dry, status.Bytes, status.Gaps, status.GapRecords = t.dry, t.bytes, t.gaps, t.gapRecords
-		}
-		if r := s.rx; r != nil {
-			status.Received, status.Acked, status.Announced, status.Limit = r.next, r.acked, r.next, r.limit
-			if s.announced.Position > r.next.Position {
-				status.Announced = s.announced
-			}
-			status.Bytes, status.Gaps, status.GapRecords = r.bytes, r.gaps, r.gapRecords
-		}
-		all = append(all, status)
+		all = append(all, s.status())
 	}
 	return all
+}
+
+// status is how a stream is doing that flows, or did until now.
+func (s *stream) status() StreamStatus {
+	status := StreamStatus{Stream: s.number, Mode: s.open.Mode, Epoch: s.epoch, Sends: s.tx != nil}
+	if t := s.tx; t != nil {
+		status.Sent, status.Acked, status.Announced, status.Limit = t.flushed, t.acked, t.sent, t.limit
+		status.Dry, status.Bytes, status.Gaps, status.GapRecords = t.dry, t.bytes, t.gaps, t.gapRecords
+	}
+	if r := s.rx; r != nil {
+		status.Received, status.Acked, status.Announced, status.Limit = r.next, r.acked, r.next, r.limit
+		if s.announced.Position > r.next.Position {
+			status.Announced = s.announced
+		}
+		status.Bytes, status.Gaps, status.GapRecords = r.bytes, r.gaps, r.gapRecords
+	}
+	return status
 }

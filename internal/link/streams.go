@@ -254,8 +254,9 @@ func (c *Conn) disconnect(s *stream) {
 
 // lose ends a stream whose end has failed here.
 func (c *Conn) lose(s *stream, err error) {
+	last := s.status()
 	c.end(s, wire.LinkEndFrame{Code: codeOf(err), Message: err.Error()})
-	c.event(Event{Kind: EventEnd, Stream: s.number, Err: err})
+	c.event(Event{Kind: EventEnd, Stream: s.number, Last: last, Err: err})
 }
 
 func (c *Conn) gotEnd(frame []byte) error {
@@ -268,8 +269,9 @@ func (c *Conn) gotEnd(frame []byte) error {
 		return c.fail(wire.CodeProtocol, "end of stream %d, which is not open", e.Stream)
 	}
 	if s.stage != stageEnded {
+		last := s.status()
 		c.end(s, wire.LinkEndFrame{Code: wire.CodeGoodbye})
-		c.event(Event{Kind: EventEnd, Stream: e.Stream, End: e})
+		c.event(Event{Kind: EventEnd, Stream: e.Stream, End: e, Last: last})
 	}
 	c.streams = slices.DeleteFunc(c.streams, func(other *stream) bool { return other == s })
 	return c.verdict()

@@ -32,7 +32,7 @@ type Refusal struct {
 // Feed is a TCP stream of frames. Name is unique in a Snapshot.
 type Feed struct {
 	Name, Ring, Direction string
-	State                 string // connecting, connected, listening, waiting or refused
+	State                 string // connecting, connected, listening or waiting
 	SinceNanos            int64  // in that state, since 1970, UTC
 	Connections           int
 

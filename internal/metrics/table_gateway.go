@@ -55,7 +55,7 @@ func linkFamilies() []family {
 func feedFamilies() []family {
 	feed := []string{"feed", "ring", "direction"}
 	return []family{
-		{"brokerd_feed_state", gauge, "1 for the state that the feed is in, 0 for the others: connecting, connected, listening, waiting (to try again) or refused.", append(feed, "state"),
+		{"brokerd_feed_state", gauge, "1 for the state that the feed is in, 0 for the others: connecting, connected, listening or waiting (to try again).", append(feed, "state"),
 			func(v view, emit emitter) {
 				for _, f := range v.Feeds {
 					eachOf(feedStates(), f.State, func(value float64, state string) {
@@ -82,9 +82,7 @@ func feedFamilies() []family {
 
 func linkStates() []string { return []string{"connecting", "connected", "waiting", "refused"} }
 
-func feedStates() []string {
-	return []string{"connecting", "connected", "listening", "waiting", "refused"}
-}
+func feedStates() []string { return []string{"connecting", "connected", "listening", "waiting"} }
 
 // eachOf emits 1 for the present state and 0 for the others, so that a query
 // finds a zero and not nothing.

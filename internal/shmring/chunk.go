@@ -72,6 +72,11 @@ func (m *mirror) inspect(c Chunk) (s survey, err error) {
 			s.newest, s.data = at, true
 		}
 		at = p.after(at)
+		end, frame := m.dataRun(at, min(limit, (at.pos/m.chunk+1)*m.chunk), m.reserved)
+		if end.pos > at.pos {
+			s.newest, s.data = boundary{end.pos - frame, end.seq - 1}, true
+			at = end
+		}
 	}
 	if at.seq-m.seq != c.Records {
 		return s, badChunk(c.Position, "it holds %d records, announced are %d", at.seq-m.seq, c.Records)

@@ -26,15 +26,15 @@ type Record struct {
 func (c *Consumer) Receive(ctx context.Context) (r Record, err error) {
 	defer c.m.catch(&err, debug.SetPanicOnFault(true))
 	for {
-		switch r, err = c.receive(); err {
+		switch err = c.receive(&r); err {
 		case ErrEmpty:
 			err = c.await(ctx)
 		case errPassing:
 			c.finish()
 			c.tell()
 			err = context.Cause(ctx)
-		default:
-			return r, err
+		case nil:
+			return r, nil
 		}
 		if err != nil {
 			return Record{}, err
@@ -46,43 +46,45 @@ func (c *Consumer) Receive(ctx context.Context) (r Record, err error) {
 func (c *Consumer) TryReceive() (r Record, err error) {
 	defer c.m.catch(&err, debug.SetPanicOnFault(true))
 	for err = errPassing; err == errPassing; {
-		r, err = c.receive()
+		err = c.receive(&r)
 	}
-	if err != ErrEmpty {
-		return r, err
+	if err == nil {
+		return r, nil
 	}
-	c.finish()
-	c.tell()
-	if err := c.alive(); err != nil {
-		return Record{}, err
+	if err == ErrEmpty {
+		c.finish()
+		c.tell()
+		if reason := c.alive(); reason != nil {
+			err = reason
+		}
 	}
-	return Record{}, ErrEmpty
+	return Record{}, err
 }
 
-func (c *Consumer) receive() (Record, error) {
+// receive fills in r, which counts only where it returns no error.
+func (c *Consumer) receive(r *Record) error {
 	if c.closed {
-		return Record{}, ErrClosed
+		return ErrClosed
 	}
 	c.finish()
 	for {
 		p, err := c.poll()
-		var r Record
 		if err == nil {
-			r, err = c.take(p)
+			err = c.take(p, r)
 		}
 		if err == errLapped {
 			if !c.resync() {
-				return Record{}, ErrEmpty
+				return ErrEmpty
 			}
 			continue
 		}
 		if c.due() {
 			c.tell()
 			if err := c.alive(); err != nil {
-				return Record{}, err
+				return err
 			}
 		}
-		return r, err
+		return err
 	}
 }
 
@@ -132,7 +134,8 @@ func (c *Consumer) Poll(fn func(Record) error, limit int) (n int, err error) {
 // when the part was overwritten: before fn saw it (no error, or ErrEmpty when
 // there is nowhere to go on yet), or while it did (*OverrunError).
 func (c *Consumer) show(p part, fn func(Record) error) (shown bool, err error) {
-	r := c.view(p)
+	var r Record
+	c.view(p, &r)
 	r.Missed, r.MissedBytes, r.Gaps = c.missed, c.missedLen, c.gaps
 	switch err := c.verify(p, &r); {
 	case err == errLapped && !c.resync():

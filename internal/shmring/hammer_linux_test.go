@@ -30,8 +30,12 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	if args := os.Getenv(hammerEnv); args != "" {
-		if err := hammerChild(strings.Fields(args)); err != nil {
+	for env, child := range map[string]func(args []string) error{hammerEnv: hammerChild, mirrorHammerEnv: mirrorHammerChild} {
+		args := os.Getenv(env)
+		if args == "" {
+			continue
+		}
+		if err := child(strings.Fields(args)); err != nil {
 			fmt.Fprintln(os.Stderr, "hammer:", err)
 			os.Exit(1)
 		}

@@ -32,7 +32,6 @@ func (p part) bytes() uint64 {
 // jumpAt completes a jump at pos, of which the header was looked at already.
 func (r *ring) jumpAt(p part, pos uint64) (part, bool) {
 	aux := p.header >> 32
-	p.missed = aux&jumpMissed != 0
 	if p.frame == recordAlign {
 		p.lost = aux & gapRecordsMask >> jumpShortShift
 		return p, true

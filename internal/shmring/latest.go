@@ -32,38 +32,37 @@ func (c *consumer) skipToHint() bool {
 // it was not, and the reader is where it was.
 func (c *consumer) conflate(p part) (newest part, lapped bool) {
 	at := p.after(boundary{c.pos, c.seq})
-	var to boundary                                     // where newest is, if not at pos
-	var others, filtered uint64                         // passed since pos that are not missed, and those of other tags
-	var gaps uint64                                     // of others
-	var passedOthers, passedFiltered, passedGaps uint64 // up to newest
-	newest = p
+	to, newest := boundary{c.pos, c.seq}, p
+	var now, then passed // behind p; of now, what lies before newest
 	for limit := c.pos + conflateBytesMax; at.pos < limit; {
 		q, ok := c.next(at.pos)
 		if !ok || q.kind == 0 || q.kind == kindEnd {
 			break
 		}
 		switch {
-		case q.kind == kindData && c.wants(q.tag):
-			newest, to = q, at
-			passedOthers, passedFiltered, passedGaps = others, filtered, gaps
+		case q.kind == kindData && c.wants(q.tag()):
+			newest, to, then = q, at, now
 		case q.kind == kindData:
-			others, filtered = others+1, filtered+1
-		case !q.missed: // a gap, or a jump that counts as one
-			others, gaps = others+q.lost, gaps+q.lost
+			now.filtered++
+		case !q.missed(): // a gap, or a jump that counts as one
+			now.gaps += q.lost
 		}
 		at = q.after(at)
 	}
 	if c.lapped() {
 		return p, true
 	}
-	if to.pos > c.pos {
-		c.miss(to, to.seq-c.seq-passedOthers)
-		c.stats.Filtered += passedFiltered
-		c.gaps += passedGaps
-		c.stats.GapRecords += passedGaps
+	if to.pos != c.pos {
+		c.miss(to, to.seq-c.seq-then.filtered-then.gaps)
+		c.stats.Filtered += then.filtered
+		c.gaps += then.gaps
+		c.stats.GapRecords += then.gaps
 	}
 	return newest, false
 }
+
+// passed counts records that were passed over and not missed.
+type passed struct{ filtered, gaps uint64 }
 
 // miss goes to a boundary ahead and counts records as missed on the way.
 func (c *consumer) miss(at boundary, records uint64) {

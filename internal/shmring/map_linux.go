@@ -25,6 +25,10 @@ func mapFile(f *os.File, size uint64, write bool) ([]byte, error) {
 	return b, nil
 }
 
+// populate maps the pages of b, which is writable. Where it fails (before Linux
+// 5.14, or a file that somebody has truncated) they are mapped when they are used.
+func populate(b []byte) { _ = unix.Madvise(b, unix.MADV_POPULATE_WRITE) }
+
 func unmap(b []byte) error {
 	if b == nil {
 		return nil

@@ -35,6 +35,7 @@ type mirror struct {
 	producer
 	missed   bool   // jumps count as missed
 	ownerMax uint64 // prev_owner of a part
+	reserved uint64 // bits of a data part's header that are 0
 	need     uint64 // bytes that any single part or jump can take
 
 	placed  uint64 // bytes of the chunk at the tail
@@ -61,6 +62,7 @@ func newMirror(b []byte, cursors [][]byte, config Config, o MirrorOptions) mirro
 	if config.Many {
 		m.ownerMax = ownerNone
 	}
+	m.reserved = (1<<prevOwnerShift - 1<<16 | (0xFF&^m.ownerMax)<<prevOwnerShift) << 32
 	return m
 }
 

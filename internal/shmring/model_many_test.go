@@ -167,7 +167,8 @@ func (m *manyModel) readingAll(slot int, policy Policy, from Start) func(*thread
 		for {
 			over := m.over()
 			t.at(20, append(next, c.pos, c.seq, c.gate, c.told, c.open.kind, c.open.frame, c.missed, delivered, empty, start, b2u(over))...)
-			rec, err := c.receive()
+			var rec Record
+			err := c.receive(&rec)
 			switch {
 			case err == ErrEmpty && over:
 				m.checkReader(t, c, next, start, delivered, empty)

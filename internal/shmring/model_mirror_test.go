@@ -20,6 +20,7 @@ type mirrorStep struct {
 // that the jump behind it takes a pad.
 var mirrorSteps = map[uint64]mirrorStep{
 	0: {records: 2},
+	1: {records: 1}, // for a run that begins there
 	2: {to: 320, lost: 3},
 	5: {records: 2},
 	7: {to: 432, lost: 1},
@@ -27,7 +28,7 @@ var mirrorSteps = map[uint64]mirrorStep{
 }
 
 // Where each step of the plan is, when nothing was cut short.
-var mirrorPlaces = map[uint64]uint64{0: 0, 2: 48, 5: 320, 7: 368, 8: 432}
+var mirrorPlaces = map[uint64]uint64{0: 0, 1: 32, 2: 48, 5: 320, 7: 368, 8: 432}
 
 func newMirrorModel(start uint64) *modelRing {
 	r := newModelRing(1)
@@ -113,17 +114,18 @@ func TestModelMirror(t *testing.T) {
 		{"chunk, jump past a lap, block", 0, 5, PolicyBlock, FromOldest(), 0, false},
 		{"chunk, jump past a lap, chunk, block", 0, 7, PolicyBlock, FromOldest(), 0, false},
 		{"chunk, jump past a lap, chunk, skip", 0, 7, PolicySkip, FromOldest(), 0, false},
-		{"chunk, jump past a lap, chunk, latest", 0, 7, PolicyLatest, FromOldest(), 0, false},
-		{"chunk, jump past a lap, chunk, demote", 0, 7, PolicyDemote, FromLatest(), 0, false},
+		{"record, jump past a lap, chunk, latest", 1, 7, PolicyLatest, FromOldest(), 0, false},
+		{"record, jump past a lap, chunk, demote", 1, 7, PolicyDemote, FromOldest(), 0, false},
+		{"jump past a lap, chunk, from latest", 2, 7, PolicySkip, FromLatest(), 0, false},
 		{"chunk, jump behind a pad, chunk, block", 5, 9, PolicyBlock, FromOldest(), 0, false},
-		{"chunk, jump behind a pad, chunk, from latest", 5, 9, PolicySkip, FromLatest(), 0, false},
+		{"jump behind a pad, chunk, from latest", 7, 9, PolicySkip, FromLatest(), 0, false},
 		{"chunk, store buffers, block", 0, 2, PolicyBlock, FromOldest(), 0, true},
 		{"chunk, store buffers, skip", 0, 2, PolicySkip, FromLatest(), 0, true},
-		{"jump, chunk, store buffers, block", 7, 9, PolicyBlock, FromOldest(), 0, true},
+		{"jump behind a pad, store buffers, block", 7, 8, PolicyBlock, FromOldest(), 0, true},
 		{"writer dies, chunk, block", 0, 2, PolicyBlock, FromOldest(), 1, false},
-		{"writer dies, chunk, jump, chunk, block", 0, 7, PolicyBlock, FromOldest(), 1, false},
-		{"writer dies, chunk, jump, chunk, skip", 0, 7, PolicySkip, FromOldest(), 1, false},
-		{"writer dies, chunk, jump behind a pad, block", 5, 9, PolicyBlock, FromOldest(), 1, false},
+		{"writer dies, record, jump, chunk, block", 1, 7, PolicyBlock, FromOldest(), 1, false},
+		{"writer dies, record, jump, chunk, skip", 1, 7, PolicySkip, FromOldest(), 1, false},
+		{"writer dies, jump behind a pad, chunk, block", 7, 9, PolicyBlock, FromOldest(), 1, false},
 		{"writer dies twice, chunk, block", 0, 2, PolicyBlock, FromOldest(), 2, false},
 	} {
 		res := explore(func() *machine {

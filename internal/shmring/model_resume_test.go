@@ -29,7 +29,8 @@ func (r *modelRing) readingOn(generation uint32, policy Policy, from Start, tota
 		last := uint64(0)
 		for c.Sequence() < total {
 			t.at(30, c.pos, c.seq, c.gate, c.told, c.open.kind, c.open.frame, c.missed, last, c.saved, c.saves, *handed, b2u(c.gating))
-			rec, err := c.receive()
+			var rec Record
+			err := c.receive(&rec)
 			if err == ErrEmpty {
 				c.finish()
 				c.tell()

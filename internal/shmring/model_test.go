@@ -161,7 +161,8 @@ func (r *modelRing) reading(slot int, generation uint32, policy Policy, from Sta
 		for c.Sequence() < total {
 			finished := done()
 			t.at(2, c.pos, c.seq, c.gate, c.told, c.open.kind, c.open.frame, c.missed, delivered, start, last, b2u(c.gating), b2u(finished))
-			rec, err := c.receive()
+			var rec Record
+			err := c.receive(&rec)
 			if err == ErrEmpty {
 				if finished {
 					break

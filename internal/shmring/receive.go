@@ -80,7 +80,7 @@ func (c *consumer) find() (part, error) {
 			}
 		}
 		p, ok := c.partAt(kind, pos)
-		if kind == kindData && ok && c.wants(p.tag) {
+		if kind == kindData && ok && c.wants(p.tag()) {
 			lapped := false
 			if c.policy == PolicyLatest {
 				p, lapped = c.conflate(p)
@@ -115,7 +115,7 @@ func (c *consumer) wants(tag uint16) bool { return len(c.tags) == 0 || slices.Co
 // step goes past a part.
 func (c *consumer) step(p part) {
 	at := p.after(boundary{c.pos, c.seq})
-	if p.missed {
+	if p.missed() {
 		c.miss(at, p.lost)
 		return
 	}
@@ -124,39 +124,38 @@ func (c *consumer) step(p part) {
 	c.stats.GapRecords += p.lost
 }
 
-// view is the data part at pos, with its payload where it lies in the ring.
-func (c *consumer) view(p part) Record {
+// view makes r the data part at pos, with its payload where it lies in the ring;
+// deliver completes it. Records are filled in where the caller has them: copying
+// one costs more than all the rest.
+func (c *consumer) view(p part, r *Record) {
 	off := c.geometry.at(c.pos)
-	r := Record{Position: c.pos, Sequence: c.seq, Tag: p.tag}
+	r.Position, r.Sequence, r.Tag = c.pos, c.seq, p.tag()
 	if c.timestamps {
 		r.Timestamp = int64(load64(c.b, off+recordHeaderBytes))
 	}
 	off += c.bodyOff
-	r.Payload = c.b[off : off+p.payload : off+p.payload]
-	return r
+	r.Payload = c.b[off : off+p.payload() : off+p.payload()]
 }
 
-// take makes a Record of the data part at pos: a view for block readers, a
+// take makes r the data part at pos: a view for block readers, a
 // checked copy for the others. errLapped: the part was overwritten while it was
 // copied; the reader then polls again. *ChecksumError: it is stepped over.
-func (c *consumer) take(p part) (Record, error) {
-	r := c.view(p)
-	if !c.lappable() {
-		if err := c.verify(p, &r); err != nil {
-			return Record{}, err
-		}
+func (c *consumer) take(p part, r *Record) error {
+	c.view(p, r)
+	if c.lappable() {
+		r.Payload = c.buf[:p.payload()]
+		copyOut(r.Payload, c.b, c.geometry.at(c.pos)+c.bodyOff)
+	}
+	if err := c.verify(p, r); err != nil {
+		return err
+	}
+	if c.lappable() {
+		c.step(p)
+	} else {
 		c.open = p
-		c.deliver(&r)
-		return r, nil
 	}
-	r.Payload = c.buf[:p.payload]
-	copyOut(r.Payload, c.b, c.geometry.at(c.pos)+c.bodyOff)
-	if err := c.verify(p, &r); err != nil {
-		return Record{}, err
-	}
-	c.step(p)
-	c.deliver(&r)
-	return r, nil
+	c.deliver(r)
+	return nil
 }
 
 // errLapped: what was read may be of two laps.
@@ -168,7 +167,7 @@ var errLapped = errors.New("overwritten while it was read")
 func (c *consumer) verify(p part, r *Record) error {
 	var stored uint32
 	if c.tailBytes > 0 {
-		stored = c.storedChecksum(c.pos, p.payload)
+		stored = c.storedChecksum(c.pos, p.payload())
 	}
 	if c.lappable() && c.lapped() {
 		return errLapped

@@ -99,17 +99,23 @@ func (g *geometry) kindAt(word, pos uint64) uint64 {
 	return 0
 }
 
-// part is one step of a walk through the ring: its kind, its whole length, and
-// for data the payload's length, for gaps and jumps the records it stands for.
+// part is one step of a walk through the ring. Four words are what the compiler
+// keeps in registers; with more, walks would be twice as slow.
 type part struct {
-	kind    uint64
-	frame   uint64 // jump: to its target
-	payload uint64
-	lost    uint64
-	missed  bool // jump: lost counts as missed, not as gap
-	tag     uint16
-	header  uint64 // len | aux<<32, as loaded
+	kind   uint64
+	frame  uint64 // its whole length; jump: to its target
+	lost   uint64 // the records that a gap or jump stands for
+	header uint64 // len | aux<<32, as loaded
 }
+
+// payload is the length of a data part's payload.
+func (p part) payload() uint64 { return p.header & 0xFFFFFFFF }
+
+// tag is that of a data part.
+func (p part) tag() uint16 { return uint16(p.header >> 32) }
+
+// missed says whether what a jump stands for counts as missed, not as a gap.
+func (p part) missed() bool { return p.kind == kindJump && p.header>>32&jumpMissed != 0 }
 
 // parse checks the header word (len | aux<<32) of a committed part at pos.
 // ok is false when no correct producer wrote it.
@@ -119,7 +125,6 @@ func (g *geometry) parse(kind, pos, header uint64) (p part, ok bool) {
 	p.kind, p.header = kind, header
 	switch kind {
 	case kindData:
-		p.payload, p.tag = length, uint16(aux)
 		p.frame = g.frameBytes(length)
 		return p, length <= g.recordMax && p.frame <= room
 	case kindGap:

@@ -101,6 +101,7 @@ func (c *consumer) overrun() error {
 // jump, the ring's end, or most bytes; gaps counts the records of gaps on the way.
 func (c *consumer) stretch(start boundary, most uint64) (end boundary, gaps uint64, err error) {
 	end = start
+	limit := start.pos + min(most, c.capacity-start.pos&c.mask)
 	for end.pos == start.pos || end.pos&c.mask != 0 {
 		p, ok := c.next(end.pos)
 		if p.kind == 0 || !ok {
@@ -124,7 +125,7 @@ func (c *consumer) stretch(start boundary, most uint64) (end boundary, gaps uint
 			break
 		}
 		gaps += p.lost
-		end = p.after(end)
+		end, _ = c.dataRun(p.after(end), limit, 0)
 	}
 	if end.pos == start.pos {
 		return end, 0, ErrEmpty

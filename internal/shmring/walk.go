@@ -62,6 +62,35 @@ func (p part) after(at boundary) boundary {
 	return at
 }
 
+// dataRun follows data parts from at that end at limit or before, which is not
+// across the ring's end, and have no bit of reserved set in their header. It stops
+// at any other part, well formed or not, and at what is not committed. frame is that
+// of the last one.
+//
+// A mirror's both ends walk over every record, so this loop is what they cost. Most
+// records are as long as the one before: guessing that, instead of computing the
+// next position from what was just loaded, lets the CPU fetch many ahead.
+func (r *ring) dataRun(at boundary, limit, reserved uint64) (end boundary, frame uint64) {
+	length := uint64(1) << 32 // of no part
+	for {
+		off := r.at(at.pos)
+		if at.pos >= limit || load64(r.b, off) != r.commitWord(at.pos, kindData) {
+			return at, frame
+		}
+		header := load64(r.b, off+8)
+		n := frame
+		if header&0xFFFFFFFF != length {
+			n = r.frameBytes(header & 0xFFFFFFFF)
+		}
+		if header&0xFFFFFFFF > r.recordMax || n > limit-at.pos || header&reserved != 0 {
+			return at, frame
+		}
+		length, frame = header&0xFFFFFFFF, n
+		at.pos += frame
+		at.seq++
+	}
+}
+
 // oldest is the lowest position that was surely not overwritten yet.
 func (r *ring) oldest(announce uint64) uint64 {
 	if announce <= r.capacity {

@@ -111,7 +111,8 @@ func DecodeLinkClose(frame []byte) (f LinkCloseFrame, err error) {
 	return f, r.end()
 }
 
-// LinkSent is how far the sender of a Beat has sent a stream.
+// LinkSent is how far the ring goes that the sender of a Beat sends on a stream:
+// the boundary behind its newest record, at or behind what it has sent.
 type LinkSent struct {
 	Stream             uint16
 	Position, Sequence uint64
@@ -120,7 +121,7 @@ type LinkSent struct {
 // LinkBeatFrame shows that the sender lives. Time is its clock, Echo the Time of
 // the last Beat it got (0: none yet), EchoDelay how long ago that came; all in
 // nanoseconds, each clock with an origin of its own. Sent has an entry for each
-// stream that it sends, at most LinkStreamsMax.
+// stream whose ring bytes it sends, at most LinkStreamsMax.
 type LinkBeatFrame struct {
 	Time, Echo, EchoDelay uint64
 	Sent                  []LinkSent

@@ -118,6 +118,22 @@ func TestPageHasTheLimits(t *testing.T) {
 	}
 }
 
+// TestPageHasTheLengths holds the lengths of texts in the tables of the frames.
+func TestPageHasTheLengths(t *testing.T) {
+	for frame, lengths := range map[string]map[string]int{
+		"hello":  {"agent": LinkAgentBytesMax},
+		"close":  {"message": LinkMessageBytesMax},
+		"opened": {"id": LinkIDBytesMax, "ring": LinkRingBytesMax},
+		"end":    {"name": LinkErrorNameBytesMax, "message": LinkMessageBytesMax, "parameters": LinkParametersBytesMax},
+	} {
+		for _, row := range pageTable(t, "| type | "+frame+" | meaning |") {
+			if most, limited := lengths[row[1]]; limited && !strings.HasSuffix(row[2], fmt.Sprintf("up to %d bytes", most)) {
+				t.Errorf("%s: the page says %q, the limit is %d bytes", frame, row, most)
+			}
+		}
+	}
+}
+
 // byPage reads the fields of a frame by the table of its kind alone.
 func byPage(t *testing.T, frame []byte) map[string]any {
 	t.Helper()

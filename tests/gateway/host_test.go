@@ -21,6 +21,7 @@ type gatewayKeys struct {
 	export string // as a list of YAML
 	peers  []string
 	more   []string // further keys of the section
+	below  string   // further sections
 }
 
 func (g gatewayKeys) yaml() string {
@@ -40,7 +41,7 @@ func (g gatewayKeys) yaml() string {
 			lines = append(lines, "  - "+p)
 		}
 	}
-	return strings.Join(lines, "\n")
+	return strings.Join(append(lines, g.below), "\n")
 }
 
 func or(s, other string) string {

@@ -101,7 +101,7 @@ func simulate(t *testing.T, root, patch string) (verdict, string) {
 			return broken, fmt.Sprintf("patch: %v\n%s", err, out)
 		}
 	}
-	cmd := exec.CommandContext(ctx, "go", "test", "-vet=off", "-count=1", "-run=^(TestMirrorEqualsItsOrigin|TestEveryRecordIsPublishedOnce)$",
+	cmd := exec.CommandContext(ctx, "go", "test", "-trimpath", "-vet=off", "-count=1", "-run=^(TestMirrorEqualsItsOrigin|TestEveryRecordIsPublishedOnce)$",
 		"./internal/link", "-link.schedules="+schedulesEach)
 	cmd.Dir = copied
 	out, err := cmd.CombinedOutput()

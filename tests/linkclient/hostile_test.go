@@ -38,6 +38,12 @@ var hostile = []misbehaviour{
 	{"no-records", []string{"--ring", "shared"}, "end corrupt", "corrupt", "not where a part starts"},
 	{"miscounted", []string{"--ring", "shared"}, "end corrupt", "corrupt", "holds 1 records, not 2"},
 	{"too-long-record", []string{"--ring", "shared"}, "end corrupt", "corrupt", "record of 1025 bytes"},
+	{"without-credit", []string{"--ring", "md"}, "close protocol", "protocol", "which this side does not receive"},
+	{"ack-of-nothing", []string{"--ring", "md"}, "close position", "position", "ack of stream 1"},
+	{"gap-of-a-producer", []string{"--ring", "shared"}, "end corrupt", "corrupt", "a producer has none"},
+	{"no-session", []string{"--ring", "shared"}, "end protocol", "protocol", "without a session"},
+	{"two-streams-of-a-session", []string{"--ring", "shared"}, "end busy", "busy", "algo"},
+	{"drip", nil, "ended", "handshake", "in time: 1s"},
 	{"silence", nil, "ended", "handshake", "in time: 1s"},
 }
 
@@ -57,6 +63,12 @@ func TestHostile(t *testing.T) {
 		for _, m := range hostile {
 			s.misbehave(t, m, s.python(append([]string{"hostile", m.name}, m.args...)...))
 		}
+		t.Run("too-many-streams", func(t *testing.T) {
+			p := harness.Launch(t, s.python("hostile", "too-many-streams"))
+			if p.Expect(3); !strings.Contains(p.Stderr.String(), "end denied") {
+				t.Errorf("it said %q", p.Stderr)
+			}
+		})
 		if s.certs == "" {
 			s.misbehave(t, misbehaviour{"garbage", nil, "close protocol", "protocol", "kind 47"}, s.python("hostile", "garbage"))
 		}

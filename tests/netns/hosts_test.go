@@ -14,7 +14,7 @@ import (
 	"brokerd/tests/internal/harness"
 )
 
-const gatewayPort = 7411
+const gatewayPort = 9465
 
 // host is one brokerd in its namespace.
 type host struct {

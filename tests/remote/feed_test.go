@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -166,6 +167,13 @@ func TestDaemonIsKilled(t *testing.T) {
 		records = 60_000
 		kills   = 4
 	)
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	killAt := map[int]bool{}
+	for len(killAt) < kills {
+		killAt[random.IntN(records)] = true
+	}
 	s := newSite(t, false, "[{name: md, capacity: 16MiB, record_max: 1KiB}]")
 	d := s.Start()
 	remote := s.dial(t, s.address)
@@ -175,7 +183,7 @@ func TestDaemonIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range records {
-		if i > 0 && i%(records/(kills+1)) == 0 {
+		if killAt[i] {
 			d.Kill() // amid what is being sent
 			d = s.Start()
 		}

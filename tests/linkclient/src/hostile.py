@@ -2,6 +2,7 @@
 
 import ssl
 import struct
+import time
 
 import frames
 import link
@@ -132,6 +133,64 @@ def past_the_limit(a, ring):
     fields = struct.pack("<QQQQ", p.epoch, *p.unsent[0][:2], 1)
     p.link.send(struct.pack("<IBBHII", size, frames.DATA, 0, 1, 0, 0) + fields + p.unsent[0][3])
     return heard(p.link)
+
+
+@case
+def without_credit(a, ring):
+    c = a.connect()
+    opened = c.open(1, frames.READ, ring)
+    c.send(frames.data(1, opened["epoch"], opened["position"], opened["sequence"], 0, bytes(16)))
+    return heard(c)
+
+
+@case
+def ack_of_nothing(a, ring):
+    c = a.connect()
+    opened = c.open(1, frames.READ, ring, start=frames.FROM["latest"])
+    c.send(frames.ack(1, opened["position"] + 32, opened["sequence"] + 1, opened["position"] + 65536))
+    return heard(c)
+
+
+@case
+def gap_of_a_producer(a, ring):
+    p = producer(a, ring)
+    p.link.send(frames.frame(frames.GAP, 1, struct.pack("<IIQQQQQ", 0, 0, p.epoch, *p.unsent[0][:2], 4096, 1)))
+    return heard(p.link)
+
+
+@case
+def no_session(a, ring):
+    a.session = bytes(16)
+    a.connect().open(1, frames.PRODUCE, ring)
+    return "it was opened"
+
+
+@case
+def two_streams_of_a_session(a, ring):
+    c = a.connect()
+    c.open(1, frames.PRODUCE, ring, "algo")
+    c.send(frames.open_stream(2, frames.PRODUCE, ring, "algo"))
+    return heard(c)
+
+
+@case
+def too_many_streams(a, ring):
+    c = a.connect()
+    for stream in range(1, c.welcome["streams_max"] + 2):
+        c.send(frames.open_stream(stream, frames.READ, "no-such-ring"))
+    return heard(c)
+
+
+@case
+def drip(a, ring):
+    c = link.Connection(a.dial())
+    try:
+        for b in frames.hello(a.name, "slow"):
+            c.sock.sendall(bytes([b]))
+            time.sleep(0.05)
+    except OSError:
+        pass
+    return heard(c)
 
 
 @case

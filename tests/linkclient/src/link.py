@@ -48,6 +48,7 @@ class Address:
         link.welcome = link.receive()
         if link.welcome["kind"] != frames.WELCOME or link.welcome["version"] != 1:
             raise frames.BadFrame(f"no welcome: {link.welcome}")
+        link.sock.settimeout(None)  # a ring may be quiet for long
         return link
 
 
@@ -105,6 +106,10 @@ class Connection:
         return f
 
     def goodbye(self):
+        """Ends the stream, then the connection."""
+        self.send(frames.end(1, 0, "done"))
+        while self.receive()["kind"] != frames.END:
+            pass
         self.send(frames.close(0, "linkclient.py is done"))
         self.sock.close()
 

@@ -3,6 +3,7 @@
     main.py read|mirror ... --count N     one line a record: sequence, tag, payload in hex; or "lost SEQUENCE N MISSED"; or "end"
     main.py produce ...                   a record for each line of stdin; "published N" when all are acknowledged
     main.py hostile ... CASE              what the acceptor answers to it
+    main.py golden --folder DIR           compares the codec with golden frames
 
 Exit code 3: the acceptor refused, its words are on stderr.
 """
@@ -11,6 +12,7 @@ import argparse
 import random
 import sys
 
+import golden
 import hostile
 import link
 
@@ -74,9 +76,10 @@ def produce(address, o):
 
 def options():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("verb", choices=["read", "mirror", "produce", "hostile"])
+    p.add_argument("verb", choices=["read", "mirror", "produce", "hostile", "golden"])
     p.add_argument("case", nargs="?", choices=sorted(hostile.CASES))
-    p.add_argument("--address", required=True)
+    p.add_argument("--address", default="localhost:9465")
+    p.add_argument("--folder", default="", help="of the golden frames")
     p.add_argument("--name", default="linkclient")
     p.add_argument("--ring", default="md")
     p.add_argument("--label", default="")
@@ -100,6 +103,8 @@ def main():
     try:
         if o.verb == "produce":
             produce(address, o)
+        elif o.verb == "golden":
+            print("%d encoded, %d decoded" % golden.compare(o.folder))
         elif o.verb == "hostile":
             print(hostile.answer(address, o.ring, o.case))
         else:

@@ -1,0 +1,18 @@
+package feeds
+
+import (
+	"os"
+	"testing"
+
+	"brokerd/tests/internal/harness"
+)
+
+// binaries are what is tested. TestMain sets them once.
+var binaries harness.Binaries
+
+func TestMain(m *testing.M) {
+	os.Exit(harness.WithBinaries([]string{"brokerd", "brokerctl"}, func(b harness.Binaries) int {
+		binaries = b
+		return m.Run()
+	}))
+}
