@@ -2,7 +2,7 @@
 
 PREFIX   ?= /usr/local
 DESTDIR  ?=
-FUZZTIME ?= 5s
+FUZZTIME ?= 3s
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 BINDIR      := $(PREFIX)/bin
@@ -25,7 +25,7 @@ GO_BUILD    := CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$(VERS
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := build
-.PHONY: help build test lint cross model fuzz deps demo bench-format install uninstall clean
+.PHONY: help build test lint cross model fuzz deps demo demo-hosts bench-format bench-gateway bench-check install uninstall clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -51,7 +51,7 @@ cross: ## build and vet for arm64
 model: ## step the ring through every interleaving of small sizes; prints the state counts
 	go test -count=1 -tags ringmodel ./internal/shmring -run Model -v
 
-fuzz: ## run each fuzz target for FUZZTIME (default 5s)
+fuzz: ## run each fuzz target for FUZZTIME (default 3s)
 	@go run ./tests/cmd/gotest -only fuzz -fuzztime $(FUZZTIME)
 
 deps: ## install what the tests need from Debian, as root; quick when it is there
@@ -60,8 +60,17 @@ deps: ## install what the tests need from Debian, as root; quick when it is ther
 demo: build ## a feed, three readers and a killed daemon, in about 20 s
 	go run ./tests/demo
 
+demo-hosts: build ## two daemons with TLS, a feed mirrored, each daemon killed once, in about 10 s
+	tests/demo/hosts.sh bin
+
 bench-format: ## measure the choices behind the ring format
 	$(MAKE) -C bench format
+
+bench-gateway: ## measure the gateway, about 10 min; wants both cores and libzmq3-dev
+	$(MAKE) -C bench gateway
+
+bench-check: ## compare the newest figures of the gateway with bars and floors
+	$(MAKE) -C bench gateway-check
 
 install: build ## install under PREFIX (default /usr/local), below DESTDIR
 	install -D -m 0755 -t $(DESTDIR)$(BINDIR) bin/brokerd bin/brokerctl

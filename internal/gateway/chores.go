@@ -62,6 +62,7 @@ func (g *Gateway) sweep(now int64) {
 	for c := range g.conns {
 		for _, m := range c.mirrors {
 			m.look()
+			m.logGaps()
 		}
 		for _, x := range c.exports {
 			x.logGaps()

@@ -268,6 +268,13 @@ func (c *conn) gap(stream uint16, gap wire.LinkGapFrame) {
 	}
 	m.gaps++
 	m.gapRecords += gap.Lost
+	now := c.g.loop.now()
+	if m.gapLoggedAt != 0 && now < m.gapLoggedAt+sweepInterval.Nanoseconds() {
+		m.gapsUnlogged++ // the sweep tells of them
+		m.gapRecordsUnlogged += gap.Lost
+		return
+	}
+	m.gapLoggedAt = now
 	c.g.log.Warn("gap: the origin no longer held what was to come next", zap.String("peer", c.peer.want.Name),
 		zap.String("ring", m.want.Ring), zap.String("local", m.want.As), zap.Uint64("epoch", gap.Epoch),
 		zap.Uint64("from", gap.Position), zap.Uint64("to", gap.To), zap.Uint64("records", gap.Lost))

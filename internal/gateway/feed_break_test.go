@@ -51,6 +51,9 @@ func accept(t *testing.T, l net.Listener) *net.TCPConn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
 	return c.(*net.TCPConn)
 }
 
@@ -70,6 +73,7 @@ func (h *host) feedAttachment(ring, name string) string {
 		}
 		return id != ""
 	})
+	h.g.Links() // under whose lock the feed has opened it by now
 	return id
 }
 

@@ -17,7 +17,8 @@ type handshakes struct {
 	l             *loop
 	perAddressMax int
 	queue         []*socket
-	running       []*socket
+	running       []*socket // the one that began first at the front
+	timer         timer     // for those that stand still while others wait
 	// crypto is held while one computes, so that a flood of handshakes leaves
 	// cores to those who have long been let in.
 	crypto chan struct{}
@@ -43,6 +44,7 @@ func (h *handshakes) start() {
 		}
 		h.queue = slices.DeleteFunc(h.queue, func(o *socket) bool { return o == s })
 		h.running = append(h.running, s)
+		s.shookAt = h.l.now()
 		stream := s.transport.(*stream)
 		limit := time.Duration(s.handshakeUntil() - h.l.now())
 		h.l.workers.Go(func() {
@@ -76,8 +78,9 @@ func (h *handshakes) runningOf(origin netip.Addr) (n int) {
 
 // makeRoom ends the oldest handshake of an address that has many connections
 // waiting, more than twice as many as that of s: so those who let their
-// handshakes stand, from a few addresses, cannot keep everybody else out. When
-// its goroutine is done, s has its turn.
+// handshakes stand, from a few addresses, cannot keep everybody else out. Those who
+// come from many are ended when they have had handshakeStallMax. When the goroutine
+// of one that was ended is done, s has its turn.
 func (h *handshakes) makeRoom(s *socket) {
 	count := h.l.waiting.count
 	for _, r := range h.running {
@@ -91,6 +94,13 @@ func (h *handshakes) makeRoom(s *socket) {
 			return
 		}
 	}
+	due := h.running[0].shookAt + int64(handshakeStallMax)
+	if h.l.now() >= due {
+		h.running[0].close(errCrowded)
+		return
+	}
+	h.timer.fire = func(int64) { h.start() }
+	h.l.schedule(&h.timer, due)
 }
 
 // done is told what became of the handshake of s. The descriptor is the loop's

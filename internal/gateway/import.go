@@ -55,8 +55,11 @@ type mirror struct {
 	announced  shmring.Boundary // by the peer, then
 	gaps       uint64
 	gapRecords uint64
-	crcErrors  uint64
-	moved      moved // of earlier streams
+
+	gapLoggedAt                      int64
+	gapsUnlogged, gapRecordsUnlogged uint64 // since then
+	crcErrors                        uint64
+	moved                            moved // of earlier streams
 }
 
 func newMirror(p *peer, want Mirror) *mirror {

@@ -107,6 +107,16 @@ func (m *mirror) lost(c *conn) {
 	m.stuck, m.pause = false, askAgainMin
 }
 
+// logGaps tells of the gaps that came too fast for a line each.
+func (m *mirror) logGaps() {
+	if m.gapsUnlogged == 0 {
+		return
+	}
+	m.peer.g.log.Warn("more gaps", zap.String("peer", m.peer.want.Name), zap.String("ring", m.want.Ring), zap.String("local", m.want.As),
+		zap.Uint64("gaps", m.gapsUnlogged), zap.Uint64("records", m.gapRecordsUnlogged))
+	m.gapsUnlogged, m.gapRecordsUnlogged = 0, 0
+}
+
 // look sees whether the ring of a quiet stream is still there.
 func (m *mirror) look() {
 	if m.phase != phaseRunning {

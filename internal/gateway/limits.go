@@ -17,7 +17,9 @@ const (
 	handshakeTimeoutDefault = 5 * time.Second
 	// handshakesMax is how many TLS handshakes run at once for connections that
 	// come in, and as many again for those that go out. Each has a goroutine.
-	handshakesMax = 8
+	handshakesMax = 64
+	// handshakeStallMax is how long one may take while others wait for its place.
+	handshakeStallMax = 500 * time.Millisecond
 	// handshakesPerAddressMax is how many of those that come in run for one
 	// address, so that a slow or hostile host cannot take all; a new address may
 	// end one of those of an address that has more connections waiting.

@@ -38,6 +38,7 @@ type socket struct {
 	session   session   // while open
 	timer     timer
 	deadline  int64 // of this state, or never
+	shookAt   int64 // when its TLS handshake began
 	next      int64 // tick of the session
 	allowance int   // what may still come in before it has said who it is
 

@@ -173,6 +173,39 @@ func TestNoResumption(t *testing.T) {
 	}
 }
 
+// TestStalledHandshakes: those who let theirs stand from many addresses, and fill
+// the pool without any of them having more than its share, give way to others.
+func TestStalledHandshakes(t *testing.T) {
+	ca := newAuthority(t, "lab")
+	r := newLoopRig(t, loopOptions{})
+	o := listenOptions{Address: "0.0.0.0:0", Certs: ca.issue(time.Hour, "server").load(ca), HandshakeTimeout: 10 * time.Second}
+	refusals(&o)
+	address, _ := r.listen(o)
+	_, port, _ := net.SplitHostPort(address)
+	hello := clientHello(t)
+	for i := range handshakesMax {
+		from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(1+i/handshakesPerAddressMax))}}
+		conn, err := from.Dial("tcp", "127.0.0.1:"+port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		if _, err := conn.Write(hello); err != nil {
+			t.Fatal(err)
+		}
+	}
+	soon(t, "the pool is taken", func() bool {
+		r.l.mu.Lock()
+		defer r.l.mu.Unlock()
+		return len(r.l.incoming.running) == handshakesMax
+	})
+	start := time.Now()
+	exchange(t, connect(t, "127.0.0.1:"+port, ca.issue(time.Hour, "client").config("server")), []byte("x"))
+	if took := time.Since(start); took > 4*handshakeStallMax {
+		t.Errorf("a newcomer's handshake took %v", took)
+	}
+}
+
 // TestSlowHandshakes: those who let theirs stand take their share of the pool,
 // and leave a handshake from elsewhere its place.
 func TestSlowHandshakes(t *testing.T) {
@@ -184,7 +217,7 @@ func TestSlowHandshakes(t *testing.T) {
 	_, port, _ := net.SplitHostPort(address)
 	hello := clientHello(t)
 	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
-	const flood = 3 * handshakesMax
+	const flood = 24
 	for range flood {
 		conn, err := from.Dial("tcp", "127.0.0.1:"+port)
 		if err != nil {

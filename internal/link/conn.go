@@ -11,6 +11,9 @@ const (
 	outputBytesDefault = 1 << 20   // ring bytes that wait to be sent
 	frameBytesDefault  = 256 << 10 // ring bytes in a frame
 	controlBytesMax    = 256 << 10 // other frames that wait to be sent, for a peer that does not read
+	// opensPerSecondMax is how often a dialer may ask for streams: each costs its
+	// acceptor much more than a frame.
+	opensPerSecondMax = 4 * wire.LinkStreamsMax
 )
 
 // Config is one side of a connection.
@@ -54,7 +57,9 @@ type Conn struct {
 	beats      beats
 	streams    []*stream // open ones and those whose end is not confirmed yet
 	streamsMax int
-	turn       int            // who is pumped first
+	turn       int // who is pumped first
+	opensSince int64
+	opens      int            // since then, within a second
 	last       []StreamStatus // when the connection was over
 	events     []Event
 }

@@ -161,7 +161,7 @@ func (c *Conn) control(now int64, frame []byte) error {
 	case wire.LinkClose:
 		err = c.gotClose(frame)
 	case wire.LinkOpen:
-		err = c.gotOpen(frame)
+		err = c.gotOpen(now, frame)
 	case wire.LinkOpened:
 		err = c.gotOpened(frame)
 	case wire.LinkEnd:

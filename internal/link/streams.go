@@ -3,6 +3,7 @@ package link
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"brokerd/internal/shmring"
 	"brokerd/internal/wire"
@@ -76,8 +77,12 @@ func (c *Conn) Open(o wire.LinkOpenFrame) (uint16, error) {
 	return o.Stream, nil
 }
 
-func (c *Conn) gotOpen(frame []byte) error {
+func (c *Conn) gotOpen(now int64, frame []byte) error {
 	o, err := wire.DecodeLinkOpen(frame)
+	if now-c.opensSince >= int64(time.Second) {
+		c.opensSince, c.opens = now, 0
+	}
+	c.opens++
 	switch {
 	case err != nil:
 		return c.fail(wire.CodeProtocol, "%v", err)
@@ -87,6 +92,8 @@ func (c *Conn) gotOpen(frame []byte) error {
 		return c.fail(wire.CodeProtocol, "open of stream %d, which is in use", o.Stream)
 	case len(c.streams) >= c.streamsMax:
 		return c.fail(wire.CodeBusy, "more than %d streams at a time", c.streamsMax)
+	case c.opens > opensPerSecondMax:
+		return c.fail(wire.CodeBusy, "more than %d opens in a second", opensPerSecondMax)
 	}
 	c.streams = append(c.streams, &stream{number: o.Stream, open: o})
 	c.event(Event{Kind: EventOpen, Stream: o.Stream, Open: o})

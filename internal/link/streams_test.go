@@ -260,13 +260,31 @@ func TestBadRecordsEndTheirStream(t *testing.T) {
 	p.receiving(&memorySink{limit: 1024})
 }
 
+// TestOpenStorm: streams cost an acceptor much, so they are asked for at a bounded
+// rate.
+func TestOpenStorm(t *testing.T) {
+	p := newPair(t, 0)
+	frame := append(wire.LinkOpenFrame{Stream: 1, Mode: wire.LinkRead, Ring: "x"}.Append(nil), wire.LinkEndFrame{Stream: 1}.Append(nil)...)
+	for second := range 2 {
+		for range opensPerSecondMax {
+			if err := p.acceptor.Input(int64(second+1)*int64(time.Second), frame); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	var failed *Error
+	if err := p.acceptor.Input(2*int64(time.Second), frame); !errors.As(err, &failed) || failed.Code != wire.CodeBusy {
+		t.Fatalf("one more: %v", err)
+	}
+}
+
 // TestPeerThatDoesNotRead: what waits for it is bounded.
 func TestPeerThatDoesNotRead(t *testing.T) {
 	p := newPair(t, 0)
 	frame := append(wire.LinkOpenFrame{Stream: 1, Mode: wire.LinkRead, Ring: "x"}.Append(nil), wire.LinkEndFrame{Stream: 1}.Append(nil)...)
 	answer := len(wire.LinkEndFrame{}.Append(nil))
-	for range controlBytesMax / answer {
-		if err := p.acceptor.Input(0, frame); err != nil {
+	for i := range controlBytesMax / answer {
+		if err := p.acceptor.Input(int64(i)*int64(10*time.Millisecond), frame); err != nil {
 			t.Fatal(err)
 		}
 	}

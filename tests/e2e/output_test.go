@@ -68,7 +68,7 @@ func TestJSONOutputs(t *testing.T) {
 	harness.WaitAttached(t, p.Dial(), "md", 1)
 	p.Publish("md", "x\n")
 	harness.Eventually(t, "the record", func() bool { return reader.Stdout.String() == "x\n" })
-	show := fields(t, "ring show", object("ring", "show", "md"), "ring stats attachments")
+	show := fields(t, "ring show", object("ring", "show", "md"), "ring stats attachments problems")
 	fields(t, "ring show", show["ring"], ringFields)
 	if s := fields(t, "ring show", show["stats"], statsFields); s["sequence"] != float64(1) || s["consumers"] != float64(1) || s["state"] != "live" {
 		t.Errorf("stats of the ring: %v", s)

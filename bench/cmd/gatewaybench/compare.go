@@ -19,6 +19,7 @@ type Case struct {
 	Less     bool    `json:"less"`  // less is better: bar and floor are upper bounds
 
 	ours, reference func(context.Context) (float64, error)
+	done            func() // ends what the runs share, so that it takes nothing from the next case; may be nil
 }
 
 // Result is a case with all its runs.
@@ -43,6 +44,9 @@ var errNotHere = errors.New("not installed")
 // compare runs reference and ours in turn.
 func compare(ctx context.Context, c Case, pairs int, progress io.Writer) (Result, error) {
 	r := Result{Case: c}
+	if c.done != nil {
+		defer c.done()
+	}
 	var ours, references, ratios []float64
 	for n := range pairs {
 		var p Pair
@@ -66,7 +70,11 @@ func compare(ctx context.Context, c Case, pairs int, progress io.Writer) (Result
 			ratios = append(ratios, p.Ours/p.Reference)
 		}
 		r.Pairs = append(r.Pairs, p)
-		fmt.Fprintf(progress, "%s: pair %d of %d: reference %.4g, ours %.4g %s\n", c.Name, n+1, pairs, p.Reference, p.Ours, c.Unit)
+		fmt.Fprintf(progress, "%s: run %d of %d: ours %.4g %s", c.Name, n+1, pairs, p.Ours, c.Unit)
+		if c.reference != nil {
+			fmt.Fprintf(progress, ", reference %.4g", p.Reference)
+		}
+		fmt.Fprintln(progress)
 	}
 	r.Ours, r.Reference, r.Ratio = measure.SpreadOf(ours), measure.SpreadOf(references), measure.SpreadOf(ratios)
 	return r, nil

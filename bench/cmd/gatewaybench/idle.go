@@ -22,68 +22,106 @@ import (
 type idle struct {
 	b   *bench
 	tls bool
-	// Of the last run.
-	wakesPerSecond float64
+}
+
+// idleTime is how long wake-ups are counted.
+const idleTime = 3 * time.Second
+
+// start runs the daemon that they connect to.
+func (i *idle) start(ctx context.Context) (*host, error) {
+	h, err := i.b.newHost("a", "0")
+	if err != nil {
+		return nil, err
+	}
+	gateway := fmt.Sprintf("gateway:\n  name: a\n  listen: %s\n  tls: %s\n  peers: [{name: b}]\n", h.address, h.tls(i.tls))
+	if err := h.start(ctx, gateway+"rings:\n"+i.b.ring("feed", 1<<20, true)); err != nil {
+		h.remove()
+		return nil, err
+	}
+	return h, nil
 }
 
 // bytesEach is the growth of the daemon's resident memory for each idle client.
 func (i *idle) bytesEach(ctx context.Context) (float64, error) {
-	h, err := i.b.newHost("a", "0")
+	h, err := i.start(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer h.remove()
-	peers := "  peers: [{name: b}]\n"
-	gateway := fmt.Sprintf("gateway:\n  name: a\n  listen: %s\n  tls: %s\n%s", h.address, h.tls(i.tls), peers)
-	if err := h.start(ctx, gateway+"rings:\n"+i.b.ring("feed", 1<<20)); err != nil {
+	var open clients
+	defer open.close()
+	if err := i.connect(h, &open, i.b.sizes.clients/10); err != nil { // so that what is allocated once does not count
 		return 0, err
 	}
-	config, err := i.config()
+	before, err := resident(h.pid())
+	if err == nil {
+		err = i.connect(h, &open, i.b.sizes.clients)
+	}
 	if err != nil {
 		return 0, err
-	}
-	var open []net.Conn
-	defer func() {
-		for _, c := range open {
-			_ = c.Close()
-		}
-	}()
-	warm := i.b.sizes.clients / 10 // so that what is allocated once does not count
-	before := int64(0)
-	for n := range warm + i.b.sizes.clients {
-		if n == warm {
-			if before, err = resident(h.pid()); err != nil {
-				return 0, err
-			}
-		}
-		c, err := greet(h.address, config)
-		if err != nil {
-			return 0, fmt.Errorf("client %d: %w: %s", n, err, h.log.String())
-		}
-		open = append(open, c)
 	}
 	time.Sleep(time.Second) // whatever is still under way
 	after, err := resident(h.pid())
-	if err != nil {
-		return 0, err
-	}
-	switches, err := voluntarySwitches(h.pid())
-	if err != nil {
-		return 0, err
-	}
-	time.Sleep(3 * time.Second)
-	again, err := voluntarySwitches(h.pid())
-	if err != nil {
-		return 0, err
-	}
-	i.wakesPerSecond = float64(again-switches) / 3
-	return float64(after-before) / float64(i.b.sizes.clients), nil
+	return float64(after-before) / float64(i.b.sizes.clients), err
 }
 
-// wakes is how often the daemon's threads woke a second while all clients were idle.
+// wakes is how often the daemon's threads wake a second while all clients are idle.
 func (i *idle) wakes(ctx context.Context) (float64, error) {
-	_, err := i.bytesEach(ctx)
-	return i.wakesPerSecond, err
+	return i.wakesWith(ctx, i.b.sizes.clients)
+}
+
+// wakesAlone is the same without clients: the daemon's own clocks and those of its runtime.
+func (i *idle) wakesAlone(ctx context.Context) (float64, error) { return i.wakesWith(ctx, 0) }
+
+func (i *idle) wakesWith(ctx context.Context, count int) (float64, error) {
+	h, err := i.start(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer h.remove()
+	var open clients
+	defer open.close()
+	if err := i.connect(h, &open, count); err != nil {
+		return 0, err
+	}
+	time.Sleep(time.Second) // whatever is still under way
+	return wakesOf(h.pid())
+}
+
+// wakesOf is how often the threads of a process wake a second.
+func wakesOf(pid int) (float64, error) {
+	before, err := voluntarySwitches(pid)
+	if err != nil {
+		return 0, err
+	}
+	time.Sleep(idleTime)
+	after, err := voluntarySwitches(pid)
+	return float64(after-before) / idleTime.Seconds(), err
+}
+
+// clients are connections that stay open.
+type clients []net.Conn
+
+func (c clients) close() {
+	for _, conn := range c {
+		_ = conn.Close()
+	}
+}
+
+// connect adds count clients, each of which has been welcomed.
+func (i *idle) connect(h *host, open *clients, count int) error {
+	config, err := i.config()
+	if err != nil {
+		return err
+	}
+	for n := range count {
+		c, err := greet(h.address, config)
+		if err != nil {
+			return fmt.Errorf("client %d: %w: %s", n, err, h.log.String())
+		}
+		*open = append(*open, c)
+	}
+	return nil
 }
 
 func (i *idle) config() (*tls.Config, error) {

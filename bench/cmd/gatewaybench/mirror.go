@@ -30,11 +30,19 @@ func (m *mirroring) setUp(ctx context.Context) (err error) {
 		return err
 	}
 	gateway := fmt.Sprintf("gateway:\n  name: a\n  listen: %s\n  tls: %s\n  export: [feed]\n  peers: [{name: b}]\n", m.a.address, m.a.tls(m.tls))
-	if err := m.a.start(ctx, gateway+"rings:\n"+m.b.ring("feed", m.b.sizes.capacity)); err != nil {
+	if err := m.a.start(ctx, gateway+"rings:\n"+m.b.ring("feed", m.b.sizes.capacity, true)); err != nil {
 		return err
 	}
 	_, err = m.run(ctx) // a lap that touches every page
 	return err
+}
+
+func (m *mirroring) done() {
+	if m.a != nil {
+		m.a.remove()
+		m.z.remove()
+		m.a, m.z = nil, nil
+	}
 }
 
 // figure is one run.
@@ -85,9 +93,10 @@ func (m *mirroring) bare(ctx context.Context) (float64, error) {
 
 // between is a pair of daemons that mirror a ring of 16 MiB from a to b.
 type between struct {
-	b    *bench
-	busy bool
-	a, z *host
+	b          *bench
+	busy       bool
+	timestamps bool // in the records
+	a, z       *host
 }
 
 func (w *between) setUp(ctx context.Context) (err error) {
@@ -101,7 +110,7 @@ func (w *between) setUp(ctx context.Context) (err error) {
 		return err
 	}
 	gateway := fmt.Sprintf("gateway:\n  name: a\n  busy_poll: %t\n  listen: %s\n  tls: off\n  export: [feed]\n  peers: [{name: b, allow: {gate: [feed]}}]\n", w.busy, w.a.address)
-	if err := w.a.start(ctx, gateway+"rings:\n"+w.b.ring("feed", 16<<20)); err != nil {
+	if err := w.a.start(ctx, gateway+"rings:\n"+w.b.ring("feed", 16<<20, w.timestamps)); err != nil {
 		return err
 	}
 	peer := fmt.Sprintf("gateway:\n  name: b\n  busy_poll: %t\n  tls: off\n  peers: [{name: a, address: %q, mirror: [{ring: feed, policy: block, allow: {consume: {users: [root]}, gate: {users: [root]}}}]}]\n", w.busy, w.a.address)

@@ -138,8 +138,8 @@ func (h *host) stop() error {
 func (h *host) remove() { _ = errors.Join(h.stop(), os.RemoveAll(h.dir)) } // the figure is taken by then
 
 // ring is a ring of the configuration.
-func (b *bench) ring(name string, capacity uint64) string {
-	return fmt.Sprintf("  - {name: %s, capacity: %dB, policy: block, timestamps: true, allow: {produce: {users: [root]}, consume: {users: [root]}, gate: {users: [root]}}}\n", name, capacity)
+func (b *bench) ring(name string, capacity uint64, timestamps bool) string {
+	return fmt.Sprintf("  - {name: %s, capacity: %dB, policy: block, timestamps: %t, allow: {produce: {users: [root]}, consume: {users: [root]}, gate: {users: [root]}}}\n", name, capacity, timestamps)
 }
 
 // waitPosition waits until a ring exists and has come to a position. seen is told each position.
