@@ -32,6 +32,7 @@ type export struct {
 	watch  watched
 
 	remote                       string
+	tls                          bool // its connection has it, or had
 	since                        time.Time
 	reason                       string           // why it is parked
 	acked                        shmring.Boundary // while parked
@@ -60,7 +61,7 @@ func (c *conn) openExport(o wire.LinkOpenFrame) error {
 		c.g.release(x, err.Error())
 		return &denial{wire.CodePosition, err.Error()}
 	}
-	x.conn, x.stream, x.remote, x.since, x.reason = c, o.Stream, c.sock.remote(), time.Now(), ""
+	x.conn, x.stream, x.tls, x.remote, x.since, x.reason = c, o.Stream, c.tls, c.sock.remote(), time.Now(), ""
 	if c.exports == nil {
 		c.exports = map[uint16]*export{}
 	}

@@ -132,7 +132,7 @@ func (m *mirror) link() wire.Link {
 
 func (x *export) link(newest shmring.Boundary) wire.Link {
 	l := wire.Link{
-		Peer: x.who.name, Role: wire.LinkRoleExport, Ring: x.ring.Name, Local: x.ring.Name, Address: x.remote,
+		Peer: x.who.name, Role: wire.LinkRoleExport, Ring: x.ring.Name, Local: x.ring.Name, Address: x.remote, TLS: x.tls,
 		State: wire.LinkConnected, Reason: x.reason, SinceNS: x.since.UnixNano(), Epoch: x.ring.Epoch,
 		Reconnects: x.reconnects, Gaps: x.gaps, GapRecords: x.gapRecords, CRCErrors: x.crcErrors, Label: x.label, ID: x.id,
 	}
@@ -159,7 +159,7 @@ func (x *export) link(newest shmring.Boundary) wire.Link {
 func (p *publisher) link() wire.Link {
 	l := wire.Link{
 		Peer: p.key.who, Role: wire.LinkRoleProducer, Ring: p.ring.Name, Local: p.ring.Name, Address: p.remote,
-		State: wire.LinkConnected, SinceNS: p.since.UnixNano(), Epoch: p.ring.Epoch,
+		State: wire.LinkConnected, TLS: p.tls, SinceNS: p.since.UnixNano(), Epoch: p.ring.Epoch,
 		Reconnects: p.reconnects, Label: p.key.label, ID: p.id,
 	}
 	if p.conn == nil {

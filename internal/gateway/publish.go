@@ -52,6 +52,7 @@ type publisher struct {
 	conn     *conn // nil while it is parked
 	stream   uint16
 	remote   string
+	tls      bool // its connection has it, or had
 	since    time.Time
 	ring     wire.Ring
 	id       string
@@ -105,7 +106,7 @@ func (c *conn) openPublisher(o wire.LinkOpenFrame) error {
 		p.close()
 		return err
 	}
-	p.conn, p.stream, p.remote, p.since = c, o.Stream, c.sock.remote(), time.Now()
+	p.conn, p.stream, p.tls, p.remote, p.since = c, o.Stream, c.tls, c.sock.remote(), time.Now()
 	if c.publishers == nil {
 		c.publishers = map[uint16]*publisher{}
 	}
