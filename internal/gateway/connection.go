@@ -203,7 +203,7 @@ func (g *Gateway) supersede(who identity, session [16]byte) {
 	}
 }
 
-var errSuperseded = errors.New("it has connected again")
+var errSuperseded = errors.New("it has connected again, or another host has its certificate or name")
 
 // opening is a stream that the other side wants.
 func (c *conn) opening(o wire.LinkOpenFrame) {

@@ -29,6 +29,7 @@ type sealed struct {
 
 	buffer []byte // the loop's: room for one fetch in each receive of the stream
 	spent  bool   // by the present one
+	want   int    // what the present one can use: the rest would have to be kept
 	more   bool   // the kernel may have more
 	hung   bool   // only the end of the stream tells that it has not
 
@@ -75,7 +76,8 @@ func (c *sealed) fetch() error {
 		return wouldBlock{}
 	}
 	c.spent = true
-	n, err := retry(func() (int, error) { return unix.Read(c.fd, c.buffer) })
+	p := c.buffer[:min(len(c.buffer), c.want)]
+	n, err := retry(func() (int, error) { return unix.Read(c.fd, p) })
 	switch {
 	case errors.Is(err, unix.EAGAIN):
 		c.more = false
@@ -85,8 +87,8 @@ func (c *sealed) fetch() error {
 	case n == 0:
 		return io.EOF
 	}
-	c.in = c.buffer[:n]
-	c.more = n == len(c.buffer) || c.hung
+	c.in = p[:n]
+	c.more = n == len(p) || c.hung
 	return nil
 }
 

@@ -58,7 +58,7 @@ func (t *stream) identities() []string {
 }
 
 func (t *stream) receive(direct, buffer []byte, hung bool) (n int, more bool, err error) {
-	t.end.spent, t.end.more, t.end.hung = false, true, hung
+	t.end.spent, t.end.more, t.end.hung, t.end.want = false, true, hung, len(direct)+len(buffer)
 	fault := shmring.Guarded(func() {
 		for _, p := range [2][]byte{direct, buffer} {
 			for len(p) > 0 && err == nil {

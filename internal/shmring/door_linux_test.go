@@ -70,6 +70,11 @@ func TestDoor(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
+	mustSend(t, producers[0], nil)
+	if d.Arm() {
+		t.Fatal("what came before Arm lets it sleep")
+	}
+	d.Disarm()
 	for _, c := range readers {
 		if load32(c.page, cuSleep)&1 != 0 {
 			t.Fatal("a reader is left asleep")
