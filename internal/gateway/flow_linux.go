@@ -8,9 +8,11 @@ import (
 // receive moves what one read gives to the session.
 func (s *socket) receive(now int64) {
 	direct, buffer := s.session.direct(), s.l.buffer
-	if len(direct) > 0 {
+	landing := len(direct) > 0
+	if landing || s.landing {
 		buffer = buffer[:aheadBytesMax]
 	}
+	s.landing = landing
 	if s.waiting {
 		direct, buffer = nil, buffer[:min(len(buffer), s.allowance+1)]
 	}

@@ -38,8 +38,9 @@ const (
 	// receiveBytesMax is the size of the buffer that all sockets share: what one
 	// read takes without a landing place. One read is one turn of a socket.
 	receiveBytesMax = 256 << 10
-	// aheadBytesMax is what a read takes beyond a landing place: what comes there
-	// has to be copied once more, and its most part soon has a landing place, too.
+	// aheadBytesMax is what a read takes beyond a landing place, or takes right
+	// after such a one without: what comes there has to be copied once more, and
+	// most of it soon has a landing place, too.
 	aheadBytesMax = 4 << 10
 	// flushTurnBytesMax is what one socket may send before the next has its turn.
 	flushTurnBytesMax = 256 << 10

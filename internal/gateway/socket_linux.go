@@ -45,6 +45,7 @@ type socket struct {
 	waiting  bool // has not said who it is
 	spoken   bool // we have sent something that the peer should read
 	readable bool // there may be something to receive
+	landing  bool // the last read had a landing place: the next bytes will soon have one, too
 	hung     bool // the peer's end or a failure is behind it, so a short read tells nothing
 	blocked  bool // the kernel takes nothing now, and will say when it does
 	broken   bool // nothing can come or go any more

@@ -11,8 +11,9 @@
 // # Who calls it
 //
 // The broker creates, opens, lends and retires rings (Create, Open, Ring). The
-// client library maps what it was lent (OpenProducer, OpenConsumer). Nothing
-// here knows of sockets, JSON or configuration.
+// client library maps what it was lent (OpenProducer, OpenConsumer). The gateway
+// writes mirrors and reads spans (OpenMirror, NextSpan). Nothing here knows of
+// sockets, JSON or configuration.
 //
 // # A ring on disk
 //
@@ -37,6 +38,14 @@
 // stale word of an earlier lap holds another position, so nothing is ever
 // cleared.
 //
+// # Rings on other hosts
+//
+// A reader of spans (span.go, rewind.go) hands out ring bytes; a Mirror writes them
+// into a ring of the same geometry, at the same positions, and jumps over what was
+// lost (mirror.go, chunk.go, credit.go, jump.go). A Door is how the daemon sleeps for
+// news of many rings, a Journal how it remembers what it published of each remote
+// producer. The network itself is known to internal/link and internal/gateway only.
+//
 // # What it distrusts
 //
 // Every shared word. Each is loaded once, checked, then used; a bad one is
@@ -47,5 +56,5 @@
 // Where a memory-ordering argument is needed it stands beside the atomics it is
 // about: publishing in producer.go, claims among many producers in claim.go and
 // many.go and their repair in repair.go, gates in gate.go, overruns in overrun.go,
-// cursors in cursor.go, sleeping in wait.go.
+// cursors in cursor.go and credit.go, sleeping in wait.go and door.go, mirrors in mirror.go.
 package shmring

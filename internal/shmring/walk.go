@@ -130,6 +130,9 @@ func (r *ring) syncAt(c uint64) (boundary, bool) {
 
 // newestSync is the newest boundary from low to high in the sync table.
 func (r *ring) newestSync(low, high uint64) (best boundary, found bool) {
+	if low > high {
+		return best, false
+	}
 	for entry := range r.chunks {
 		at, ok := r.pair(syncOff + entry*syncEntryBytes)
 		ok = ok && at.pos/r.chunk%r.chunks == entry && at.pos >= low && at.pos <= high
