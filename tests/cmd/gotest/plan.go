@@ -9,7 +9,7 @@ import (
 )
 
 // testTimeout bounds one section of tests; a hang shows its goroutines and fails.
-const testTimeout = "-timeout=10m"
+const testTimeout = "-timeout=15m"
 
 // section is one step of the run. run reports into the tally; an error is a failure of the step as a whole.
 type section struct {
