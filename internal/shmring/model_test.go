@@ -258,7 +258,7 @@ func TestModelOneReader(t *testing.T) {
 		{PolicyBlock, FromLatest(), 3, 2},
 		{PolicySkip, FromLatest(), 4, 2},
 		{PolicyBlock, FromPosition(0), 5, 3},
-		{PolicyLatest, FromOldest(), 6, 3},
+		{PolicyLatest, FromOldest(), 5, 3},
 	} {
 		for _, buffered := range []bool{false, true} {
 			total := s.plain

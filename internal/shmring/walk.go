@@ -133,6 +133,14 @@ func (r *ring) newestSync(low, high uint64) (best boundary, found bool) {
 	if low > high {
 		return best, false
 	}
+	if high/r.chunk-low/r.chunk <= r.chunks { // no more than the table has: the first from above
+		for n := high/r.chunk + 1; n > low/r.chunk; n-- {
+			if at, ok := r.syncAt(n - 1); ok && at.pos >= low && at.pos <= high {
+				return at, true
+			}
+		}
+		return best, false
+	}
 	for entry := range r.chunks {
 		at, ok := r.pair(syncOff + entry*syncEntryBytes)
 		ok = ok && at.pos/r.chunk%r.chunks == entry && at.pos >= low && at.pos <= high
