@@ -49,7 +49,7 @@ func (i *idle) bytesEach(ctx context.Context) (float64, error) {
 	}
 	defer h.remove()
 	var open clients
-	defer open.close()
+	defer func() { open.close() }()
 	if err := i.connect(h, &open, i.b.sizes.clients/10); err != nil { // so that what is allocated once does not count
 		return 0, err
 	}
@@ -80,7 +80,7 @@ func (i *idle) wakesWith(ctx context.Context, count int) (float64, error) {
 	}
 	defer h.remove()
 	var open clients
-	defer open.close()
+	defer func() { open.close() }()
 	if err := i.connect(h, &open, count); err != nil {
 		return 0, err
 	}
