@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"sync"
 	"time"
 
@@ -46,16 +45,13 @@ func DialTCP(ctx context.Context, o TCPOptions) (*Remote, error) {
 	}
 	r := &Remote{
 		o: o, clock: time.Now(), joined: make(chan struct{}), turned: make(chan struct{}),
-		held: map[*stream]struct{}{}, waiting: map[*stream]struct{}{}, producing: map[[2]string]bool{},
+		door: shmring.NewDoor(), held: map[*stream]struct{}{}, waiting: map[*stream]struct{}{}, producing: map[[2]string]bool{},
 	}
 	r.patience.least = o.DeadAfter
 	_, _ = rand.Read(r.session[:]) // never fails (crypto/rand)
 	l, err := r.dialFor(ctx, o.WaitFor)
 	if err != nil {
 		return nil, err
-	}
-	if r.door, err = shmring.NewDoor(); err != nil {
-		return nil, errors.Join(err, l.conn.Close())
 	}
 	r.life, r.end = context.WithCancel(context.Background())
 	r.line = l

@@ -77,16 +77,13 @@ func readOf(ring string, o ConsumerOptions) (wire.LinkOpenFrame, error) {
 		if err != nil {
 			return ask, err
 		}
-		if position%recordAlign != 0 || position >= wire.LinkPositionMax {
-			return ask, fmt.Errorf("position %d: records start at multiples of %d, below 2^60", position, recordAlign)
+		if position%shmring.AlignBytes != 0 || position >= wire.LinkPositionMax {
+			return ask, fmt.Errorf("position %d: records start at multiples of %d, below 2^60", position, shmring.AlignBytes)
 		}
 		ask.From, ask.Position = wire.LinkFromPosition, position
 	}
 	return ask, nil
 }
-
-// recordAlign is what positions of records are multiples of.
-const recordAlign = 16
 
 func policyOf(number uint8) Policy {
 	if number == 0 {

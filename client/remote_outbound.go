@@ -178,7 +178,7 @@ func (out *outbound) leave(s *stream, p *shmring.Producer) error {
 // could be: otherwise an acknowledgement is what moves things.
 func (out *outbound) watch(s protocol.StreamStatus) {
 	end := out.source.EndBoundary()
-	waits := s.Announced == end && s.Limit >= end.Position+recordAlign
+	waits := s.Announced == end && s.Limit >= end.Position+shmring.AlignBytes
 	switch {
 	case !waits:
 		out.leaveDoor()

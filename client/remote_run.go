@@ -17,7 +17,6 @@ func (r *Remote) run(l *line) {
 		r.serve(l)
 		l = r.redial()
 	}
-	_ = r.door.Close() // nobody sleeps at it any more
 }
 
 // redial returns a new connection, or nil after Close.

@@ -162,6 +162,13 @@ func (c *gateConn) takeThenEnd(e protocol.Event, end wire.LinkEndFrame) {
 	}
 }
 
+// keepAll takes every stream, and keeps what it acknowledges.
+func keepAll(c *gateConn, e protocol.Event) {
+	if e.Kind == protocol.EventOpen {
+		_ = c.Take(e.Stream, gateOpened(), &bin{keep: true})
+	}
+}
+
 // bin is a sink that keeps what it acknowledges to itself, or does not.
 type bin struct {
 	end, kept shmring.Boundary

@@ -37,9 +37,7 @@ func TestBadCertificates(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	certificate := func(der []byte) []byte {
-		return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	}
+	broken := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte{1, 2, 3}})
 	for _, test := range []struct {
 		name  string
 		spoil func(files *TLS)
@@ -49,10 +47,10 @@ func TestBadCertificates(t *testing.T) {
 		{"no key", func(f *TLS) { f.Key = f.Key + ".none" }, "no such file"},
 		{"no authority", func(f *TLS) { f.CA = f.CA + ".none" }, "no such file"},
 		{"key of another", func(f *TLS) { f.Key = ca.issue(time.Hour, "x").files(t.TempDir(), ca).Key }, "private key does not match"},
-		{"a host as authority", func(f *TLS) { write(f.CA, certificate(host.cert.Raw)) }, "which is no authority"},
+		{"a host as authority", func(f *TLS) { write(f.CA, host.Cert) }, "which is no authority"},
 		{"an empty authority", func(f *TLS) { write(f.CA, nil) }, "holds no certificate"},
-		{"a broken authority", func(f *TLS) { write(f.CA, certificate([]byte{1, 2, 3})) }, "authority"},
-		{"no name", func(f *TLS) { *f = ca.issue(time.Hour).files(t.TempDir(), ca) }, "subject alternative name"},
+		{"a broken authority", func(f *TLS) { write(f.CA, broken) }, "authority"},
+		{"no name", func(f *TLS) { *f = host.named().files(t.TempDir(), ca) }, "subject alternative name"},
 		{"too large", func(f *TLS) { write(f.CA, bytes.Repeat([]byte{'\n'}, certFileBytesMax+1)) }, "larger than"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -64,8 +62,8 @@ func TestBadCertificates(t *testing.T) {
 		})
 	}
 	files := host.files(t.TempDir(), ca)
-	padding := bytes.Repeat([]byte{'\n'}, certFileBytesMax-len(certificate(ca.cert.Raw)))
-	write(files.CA, append(certificate(ca.cert.Raw), padding...))
+	padding := bytes.Repeat([]byte{'\n'}, certFileBytesMax-len(ca.Cert))
+	write(files.CA, append(ca.Cert, padding...))
 	if _, err := loadCerts(files); err != nil {
 		t.Errorf("a file of the largest size: %v", err)
 	}

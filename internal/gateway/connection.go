@@ -113,17 +113,23 @@ func (c *conn) after(now int64, err error) error {
 	return err
 }
 
-// work is after and flush, for those who are not called by the loop.
-func (c *conn) work() {
+// push is after and flush, for those who are not called by the loop. It says
+// whether the connection goes on.
+func (c *conn) push() bool {
 	if c.gone {
-		return
+		return false
 	}
 	if err := c.after(c.g.loop.now(), nil); err != nil {
 		c.sock.close(err)
-		return
+		return false
 	}
 	c.sock.flush()
-	if !c.gone {
+	return !c.gone
+}
+
+// work is push when something else than records has come up.
+func (c *conn) work() {
+	if c.push() {
 		c.sock.retick()
 	}
 }

@@ -2,31 +2,23 @@ package gateway
 
 import (
 	"encoding/json"
-	"errors"
-	"slices"
 	"time"
 
 	"go.uber.org/zap"
 
-	"brokerd/internal/broker"
 	"brokerd/internal/shmring"
 	"brokerd/internal/wire"
 )
 
 // export is a reader of a ring of ours for another host: its records go to a
-// mirror there, or to a remote client. It is an attachment like any other, held by
-// this process, so that whoever looks at the ring sees it, and an administrator
-// can end it.
+// mirror there, or to a remote client.
 type export struct {
+	place
 	conn   *conn // nil while parked
 	stream uint16
 	who    identity
 	mode   wire.LinkMode
 	label  string
-	ring   wire.Ring
-	id     string
-	slot   int
-	policy wire.Policy
 	reader *shmring.Consumer
 	keeps  bool // the reader leaves its cursor, to be resumed
 	watch  watched
@@ -67,7 +59,7 @@ func (c *conn) openExport(o wire.LinkOpenFrame) error {
 	}
 	c.exports[o.Stream] = x
 	c.g.hurry()
-	if p := c.g.takeParked(x); p != nil { // it could not go on from there
+	if p := c.g.takeParked(x.who, x.mode, x.ring.Name); p != nil { // it could not go on from there
 		x.reconnects, x.gaps, x.gapRecords, x.moved, x.crcErrors = p.reconnects+1, p.gaps, p.gapRecords, p.moved, p.crcErrors
 		c.g.release(p, "its peer is back and starts elsewhere")
 	}
@@ -117,55 +109,8 @@ func (x *export) logGaps() {
 func (g *Gateway) release(x *export, why string) {
 	x.watch.leave()
 	_ = x.reader.Close() // the attachment ends next, whatever this says
-	g.detach(x, x.keeps)
+	g.detach(x.place, x.keeps)
 	if why != "" {
 		g.log.Info("a ring is no longer read by another host", append(x.fields(), zap.String("reason", why))...)
-	}
-}
-
-// detach ends the attachment. A named reader of a ring with resume_for would
-// leave a cursor that holds the ring: only a remote client's is kept.
-func (g *Gateway) detach(x *export, keep bool) {
-	if x.ring.ResumeForNS > 0 && !keep {
-		g.tolerate(x.id, g.broker.Evict(x.id, "the link is over"))
-	}
-	g.tolerate(x.id, g.broker.Detach(x.id, func(wire.Attachment, uint64) error { return nil }))
-}
-
-// tolerate logs what keeps an attachment from being ended; that it has ended
-// before, with its ring for one, is nothing.
-func (g *Gateway) tolerate(id string, err error) {
-	if err != nil && !errors.Is(err, wire.ErrAttachmentNotFound) && !errors.Is(err, broker.ErrClosed) {
-		g.log.Error("cannot end an attachment of the gateway", zap.String("id", id), zap.Error(err))
-	}
-}
-
-// giveWay ends whatever of ours still uses the slot of a new attachment: an
-// administrator has ended it, and the broker has given the slot again, before we
-// have noticed.
-func (g *Gateway) giveWay(a wire.Attachment) {
-	same := func(ring string, slot int) bool { return ring == a.Ring && slot == a.Slot }
-	for c := range g.conns {
-		for stream, x := range c.exports {
-			if a.Role == wire.RoleConsumer && same(x.ring.Name, x.slot) {
-				c.link.End(stream, wire.LinkEndFrame{Code: wire.CodeDetached, Message: shmring.ErrDetached.Error()})
-				c.sock.retick() // which sends it
-				delete(c.exports, stream)
-				g.release(x, "an administrator ended it")
-			}
-		}
-	}
-	for _, x := range slices.Clone(g.parked) {
-		if a.Role == wire.RoleConsumer && same(x.ring.Name, x.slot) {
-			g.unpark(x, "an administrator ended it")
-		}
-	}
-	for _, p := range g.publishers {
-		if a.Role == wire.RoleProducer && same(p.key.ring, p.slot) {
-			p.end(shmring.ErrDetached)
-		}
-	}
-	for _, f := range g.feeds {
-		f.giveWay(a)
 	}
 }

@@ -3,7 +3,6 @@ package gateway
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"go.uber.org/zap"
@@ -12,11 +11,7 @@ import (
 	"brokerd/internal/wire"
 )
 
-// feedRetryMin and feedRetryMax are between two looks at a ring that takes
-// nothing now, while its connection is not read.
 const (
-	feedRetryMin = time.Millisecond
-	feedRetryMax = 8 * time.Millisecond
 	// feedSteady is how long a connection of a feed that dials has to last for the
 	// next one to be made without a pause.
 	feedSteady = time.Second
@@ -185,9 +180,7 @@ func (f *feed) retry(cause error) {
 	if f.g.ending {
 		return
 	}
-	jitter := 1 + redialJitter*(2*rand.Float64()-1)
-	f.g.loop.schedule(&f.timer, f.g.loop.now()+int64(float64(f.pause)*jitter))
-	f.pause = min(2*f.pause, redialMax)
+	f.g.loop.schedule(&f.timer, f.g.loop.now()+redialPause(&f.pause))
 }
 
 // set notes how the feed is, and logs it once.

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -12,77 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"brokerd/internal/broker"
 	"brokerd/internal/shmring"
 	"brokerd/internal/wire"
 )
-
-// feedHost is a host with feeds that listen on free ports, unless they connect.
-func feedHost(t *testing.T, feeds ...Feed) *host {
-	t.Helper()
-	leaks(t)
-	s := settingsOf("a")
-	for _, f := range feeds {
-		if f.Connect == "" {
-			f.Listen = "127.0.0.1:0"
-		}
-		s.Feeds = append(s.Feeds, f)
-	}
-	return newHost(t, ringDir(t), s)
-}
-
-func market(t *testing.T) net.Listener {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	return l
-}
-
-func accept(t *testing.T, l net.Listener) *net.TCPConn {
-	t.Helper()
-	if err := l.(*net.TCPListener).SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	c, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	return c.(*net.TCPConn)
-}
-
-// feedAttachment is the id of the feed's own attachment.
-func (h *host) feedAttachment(ring, name string) string {
-	h.t.Helper()
-	var id string
-	soon(h.t, "the feed is attached", func() bool {
-		list, err := h.b.Attachments(ring)
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		for _, a := range list {
-			if a.Name == "feed."+name && a.State == wire.StateAttached {
-				id = a.ID
-			}
-		}
-		return id != ""
-	})
-	h.g.Links() // under whose lock the feed has opened it by now
-	return id
-}
-
-func (h *host) detach(id string) {
-	h.t.Helper()
-	if err := h.b.Detach(id, func(wire.Attachment, uint64) error { return broker.ErrEvict }); err != nil {
-		h.t.Fatal(err)
-	}
-}
 
 // TestFeedDetached: an administrator ends the attachment of a feed over which
 // nothing comes. Its connections end, and the next one works.
@@ -254,89 +185,6 @@ func TestFeedPeerIsGone(t *testing.T) {
 	}
 }
 
-// TestFeedIdlePeer: a peer that takes nothing is given up after idle_timeout, also
-// while the ring has news all the time, and with a loop that never sleeps. Without
-// one it is waited for.
-func TestFeedIdlePeer(t *testing.T) {
-	for _, busy := range []bool{false, true} {
-		leaks(t)
-		s := settingsOf("a")
-		s.BusyPoll = busy
-		patient, hasty := feedOf("patient", "md", "out", "line"), feedOf("hasty", "md", "out", "line")
-		patient.Listen, hasty.Listen = "127.0.0.1:0", "127.0.0.1:0"
-		hasty.IdleTimeout = 300 * time.Millisecond
-		s.Feeds = []Feed{patient, hasty}
-		h := newHost(t, ringDir(t), s)
-		h.ring(wire.RingSpec{Name: "md", Capacity: 16 << 20, Policy: wire.PolicySkip})
-		slow := h.knock("patient")
-		_ = h.knock("hasty")
-		soon(t, "connected", func() bool { return h.feed("patient").Connections == 1 && h.feed("hasty").Connections == 1 })
-		p := h.writer("md")
-		line := bytes.Repeat([]byte("x"), 3000)
-		soon(t, "the feed with idle_timeout gives up", func() bool {
-			for range 50 { // the ring always has news for both
-				if err := p.TrySend(line); err != nil {
-					t.Fatal(err)
-				}
-			}
-			return h.feed("hasty").Connections == 0
-		})
-		if s := h.feed("hasty"); !strings.Contains(s.Reason, "took nothing for 300ms") {
-			t.Errorf("with idle_timeout: %+v", s)
-		}
-		if s := h.feed("patient"); s.Connections != 1 {
-			t.Errorf("without: %+v", s)
-		}
-		if got, err := bufio.NewReader(slow).ReadString('\n'); len(got) != len(line)+1 {
-			t.Errorf("the slow peer reads %d bytes, %v", len(got), err)
-		}
-		h.end()
-	}
-}
-
-// TestFeedFullRingIsNoSilence: a connection that was not read because the ring was
-// full is not idle. What finds no room until the end is counted.
-func TestFeedFullRingIsNoSilence(t *testing.T) {
-	f := feedOf("in", "md", "in", "line")
-	f.IdleTimeout = 200 * time.Millisecond
-	h := feedHost(t, f)
-	h.ring(wire.RingSpec{Name: "md"})
-	r := h.reader("md", shmring.PolicyBlock, shmring.FromOldest())
-	c := h.knock("in")
-	const records = 2000 // of 1000 bytes: 30 rings
-	sent := make(chan error, 1)
-	go func() {
-		for i := range records {
-			if _, err := fmt.Fprintf(c, "%01000d\n", i); err != nil {
-				sent <- err
-				return
-			}
-		}
-		sent <- nil
-	}()
-	soon(t, "the ring is full", func() bool { return h.feed("in").Frames >= 50 })
-	time.Sleep(2 * f.IdleTimeout)
-	for i := range records / 2 {
-		if got := nextPayload(t, r); got != fmt.Sprintf("%01000d", i) {
-			t.Fatalf("record %d is %q", i, got)
-		}
-	}
-	soon(t, "the ring is full again", func() bool { return h.feed("in").Frames >= records/2+50 })
-	before := h.feed("in")
-	s := h.g.settings
-	s.Feeds = nil
-	h.apply(s)
-	line := h.log.FilterMessage("feed disconnected").All()
-	if len(line) != 1 {
-		t.Fatalf("log: %v", line)
-	}
-	lost, _ := line[0].ContextMap()["frames_lost"].(int64)
-	if lost == 0 || before.Frames+uint64(lost) > records {
-		t.Errorf("published %d, lost %d", before.Frames, lost)
-	}
-	<-sent // with an error, or all of it in the kernel
-}
-
 // TestFeedProducerTaken: a feed that dials does not bother the other side while
 // somebody else publishes into its ring.
 func TestFeedProducerTaken(t *testing.T) {
@@ -370,64 +218,5 @@ func TestFeedProducerTaken(t *testing.T) {
 	write(t, accept(t, l), "works\n")
 	if got := nextPayload(t, h.reader("md", shmring.PolicyBlock, shmring.FromOldest())); got != "works" {
 		t.Errorf("got %q", got)
-	}
-}
-
-// TestFeedLargeFIX takes a message of a megabyte, in and out.
-func TestFeedLargeFIX(t *testing.T) {
-	in, out := feedOf("in", "md", "in", "fix"), feedOf("out", "md", "out", "fix")
-	in.FrameBytesMax, out.FrameBytesMax = 2<<20, 2<<20
-	h := feedHost(t, in, out)
-	recordMax := uint64(2<<20 - 64)
-	h.ring(wire.RingSpec{Name: "md", Capacity: 16 << 20, RecordMax: &recordMax})
-	c, from := h.knock("out"), h.knock("in")
-	soon(t, "connected", func() bool { return h.feed("out").Connections == 1 })
-	message := fixMessage("35=B\x0158=" + strings.Repeat("headline ", 1<<20/9) + "\x01")
-	sent := make(chan error, 1)
-	go func() {
-		_, err := io.WriteString(from, message+message)
-		sent <- err
-	}()
-	got := make([]byte, 2*len(message))
-	if _, err := io.ReadFull(c, got); err != nil || string(got) != message+message {
-		t.Errorf("%d bytes, equal %v, %v", len(got), string(got) == message+message, err)
-	}
-	if err := <-sent; err != nil {
-		t.Error(err)
-	}
-}
-
-// TestFeedsMax has as many feeds as the configuration takes, half of them in.
-func TestFeedsMax(t *testing.T) {
-	const pairs = 128
-	var feeds []Feed
-	for i := range pairs {
-		ring := fmt.Sprintf("r%d", i%16)
-		feeds = append(feeds, feedOf(fmt.Sprintf("in%d", i), ring, "in", "line"), feedOf(fmt.Sprintf("out%d", i), ring, "out", "u16be"))
-	}
-	h := feedHost(t, feeds...)
-	for i := range 16 {
-		h.ring(wire.RingSpec{Name: fmt.Sprintf("r%d", i), Producers: wire.ProducersMany})
-	}
-	var sources, sinks []net.Conn
-	for i := range pairs {
-		sources = append(sources, h.knock(fmt.Sprintf("in%d", i)))
-		sinks = append(sinks, h.knock(fmt.Sprintf("out%d", i)))
-	}
-	soon(t, "all are connected", func() bool {
-		n := 0
-		for _, f := range h.g.Links().Feeds {
-			n += f.Connections
-		}
-		return n == 2*pairs
-	})
-	for i, c := range sources {
-		write(t, c, fmt.Sprintf("%03d\n", i))
-	}
-	for i, c := range sinks {
-		got := make([]byte, pairs/16*5)
-		if _, err := io.ReadFull(c, got); err != nil || !bytes.Contains(got, fmt.Appendf(nil, "\x00\x03%03d", i)) {
-			t.Errorf("sink %d: %q, %v", i, got, err)
-		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"brokerd/internal/framing"
@@ -24,17 +23,9 @@ func (f *feed) newWriter() (*feedWriter, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, files := lease.Out.Attachment, lease.Out.Files
-	cursors := make([]*os.File, len(files.Cursors))
-	for i, file := range files.Cursors {
-		cursors[i] = lease.Files[file]
-	}
 	w := &feedWriter{place: at, f: f}
-	w.producer, err = shmring.OpenProducer(lease.Files[files.Data], cursors, shmring.ProducerOptions{
-		Slot: a.Slot, Generation: a.Generation, OnFull: shmring.OnFullFail,
-	})
-	if err != nil {
-		f.detach(at)
+	if w.producer, err = openProducer(lease); err != nil {
+		f.g.detach(at, false)
 		return nil, err
 	}
 	return w, nil
@@ -42,7 +33,7 @@ func (f *feed) newWriter() (*feedWriter, error) {
 
 func (w *feedWriter) close() {
 	_ = w.producer.Close() // the attachment ends next, whatever this says
-	w.f.detach(w.place)
+	w.f.g.detach(w.place, false)
 }
 
 // feedTurnFramesMax is how many frames of one connection are published before
@@ -101,7 +92,7 @@ func (i *inlet) drain(now int64) error {
 		}
 		switch err := i.f.in.producer.Send(context.Background(), i.held); {
 		case errors.Is(err, shmring.ErrFull):
-			i.pause = min(max(2*i.pause, feedRetryMin), feedRetryMax)
+			i.pause = nextRetry(i.pause)
 			i.wait(now + i.pause.Nanoseconds())
 			return nil
 		case err != nil:

@@ -33,20 +33,13 @@ func (f *feed) newReader() (*feedReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, files := lease.Out.Attachment, lease.Out.Files
 	r := &feedReader{place: at, f: f}
 	from := shmring.FromLatest()
 	if f.fromOldest {
 		from = shmring.FromOldest()
 	}
-	policy, err := shmring.ParsePolicy(string(a.Policy))
-	if err == nil {
-		r.reader, err = shmring.OpenConsumer(lease.Files[files.Data], lease.Files[files.Cursors[0]], shmring.ConsumerOptions{
-			Slot: a.Slot, Generation: a.Generation, Policy: policy, Wait: shmring.WaitPark, From: from,
-		})
-	}
-	if err != nil {
-		f.detach(at)
+	if r.reader, err = openConsumer(lease, shmring.ConsumerOptions{From: from}); err != nil {
+		f.g.detach(at, false)
 		return nil, err
 	}
 	f.fromOldest = false
@@ -57,7 +50,7 @@ func (f *feed) newReader() (*feedReader, error) {
 func (r *feedReader) close() {
 	r.watch.leave()
 	_ = r.reader.Close() // the attachment ends next, whatever this says
-	r.f.detach(r.place)
+	r.f.g.detach(r.place, false)
 }
 
 // fill frames records until there is enough, or no more: then it is told when

@@ -3,10 +3,8 @@ package gateway
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -15,73 +13,14 @@ import (
 	"brokerd/internal/wire"
 )
 
-func feedOf(name, ring, direction, framing string) Feed {
-	return Feed{Name: name, Ring: ring, Direction: direction, Framing: framing, FrameBytesMax: 4096, ConnectionsMax: 2}
-}
-
-func (h *host) feed(name string) (s wire.FeedStatus) {
-	for _, f := range h.g.Links().Feeds {
-		if f.Name == name {
-			s = f
-		}
-	}
-	return s
-}
-
-func (h *host) knock(name string) net.Conn {
-	h.t.Helper()
-	c, err := net.Dial("tcp", h.feed(name).Address)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	h.t.Cleanup(func() { _ = c.Close() })
-	return c
-}
-
-func write(t testing.TB, c net.Conn, text string) {
-	t.Helper()
-	if _, err := io.WriteString(c, text); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// nextPayload gives the payload of the next record.
-func nextPayload(t testing.TB, r *shmring.Consumer) string {
-	t.Helper()
-	var payload string
-	soon(t, "a record", func() bool {
-		record, err := r.TryReceive()
-		if err != nil && !errors.Is(err, shmring.ErrEmpty) {
-			t.Fatal(err)
-		}
-		payload = string(record.Payload)
-		return err == nil
-	})
-	return payload
-}
-
-func fixMessage(body string) string {
-	m := fmt.Sprintf("8=FIX.4.4\x019=%d\x01%s", len(body), body)
-	var sum byte
-	for i := range len(m) {
-		sum += m[i]
-	}
-	return fmt.Sprintf("%s10=%03d\x01", m, sum)
-}
-
 // TestFeedIn: each frame is a record, whichever framing, over several connections.
 func TestFeedIn(t *testing.T) {
-	leaks(t)
 	order := fixMessage("35=D\x0155=BTC\x01")
 	for framing, stream := range map[string][2]string{
 		"line": {"one\ntwo\n", "one,two"}, "u16be": {"\x00\x03one\x00\x03two", "one,two"},
 		"u32be": {"\x00\x00\x00\x03one\x00\x00\x00\x03two", "one,two"}, "fix": {order + order, order + "," + order},
 	} {
-		s := settingsOf("a")
-		f := feedOf("in", "md", "in", framing)
-		f.Listen = "127.0.0.1:0"
-		s.Feeds = []Feed{f}
-		h := newHost(t, ringDir(t), s)
+		h := feedHost(t, feedOf("in", "md", "in", framing))
 		h.ring(wire.RingSpec{Name: "md"})
 		r := h.reader("md", shmring.PolicyBlock, shmring.FromOldest())
 		for range 2 {
@@ -104,12 +43,9 @@ func TestFeedIn(t *testing.T) {
 // TestFeedBadFrame: it ends its connection, is counted, and the log says where and
 // shows the bytes; another connection of the feed does not notice.
 func TestFeedBadFrame(t *testing.T) {
-	leaks(t)
-	s := settingsOf("a")
 	f := feedOf("in", "md", "in", "u16be")
-	f.Listen, f.FrameBytesMax = "127.0.0.1:0", 8
-	s.Feeds = []Feed{f}
-	h := newHost(t, ringDir(t), s)
+	f.FrameBytesMax = 8
+	h := feedHost(t, f)
 	h.ring(wire.RingSpec{Name: "md"})
 	r := h.reader("md", shmring.PolicyBlock, shmring.FromOldest())
 	good, bad := h.knock("in"), h.knock("in")
@@ -137,13 +73,10 @@ func TestFeedBadFrame(t *testing.T) {
 // TestFeedHoldsItsSenderBack: nothing is lost while the ring is full, and the
 // connections beyond connections_max are refused.
 func TestFeedHoldsItsSenderBack(t *testing.T) {
-	leaks(t)
 	const records, size = 4000, 100 // six rings full
-	s := settingsOf("a")
 	f := feedOf("in", "md", "in", "line")
-	f.Listen, f.ConnectionsMax = "127.0.0.1:0", 1
-	s.Feeds = []Feed{f}
-	h := newHost(t, ringDir(t), s)
+	f.ConnectionsMax = 1
+	h := feedHost(t, f)
 	h.ring(wire.RingSpec{Name: "md"})
 	r := h.reader("md", shmring.PolicyBlock, shmring.FromOldest())
 	c := h.knock("in")
@@ -174,12 +107,7 @@ func TestFeedHoldsItsSenderBack(t *testing.T) {
 // TestFeedOut: records become frames, for each connection of a feed that listens;
 // one that cannot be framed is counted and left out.
 func TestFeedOut(t *testing.T) {
-	leaks(t)
-	s := settingsOf("a")
-	f := feedOf("out", "md", "out", "line")
-	f.Listen = "127.0.0.1:0"
-	s.Feeds = []Feed{f}
-	h := newHost(t, ringDir(t), s)
+	h := feedHost(t, feedOf("out", "md", "out", "line"))
 	h.ring(wire.RingSpec{Name: "md"})
 	first, second := bufio.NewReader(h.knock("out")), bufio.NewReader(h.knock("out"))
 	soon(t, "two connections", func() bool { return h.feed("out").Connections == 2 })
@@ -204,24 +132,14 @@ func TestFeedOut(t *testing.T) {
 // TestFeedDials: a feed that connects does so again and again, and what was
 // published while there was no connection comes after all.
 func TestFeedDials(t *testing.T) {
-	leaks(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	s := settingsOf("a")
+	l := market(t)
 	f := feedOf("out", "md", "out", "u32be")
 	f.Connect = l.Addr().String()
-	s.Feeds = []Feed{f}
-	h := newHost(t, ringDir(t), s)
+	h := feedHost(t, f)
 	h.ring(wire.RingSpec{Name: "md"})
 	p := h.writer("md")
 	for round := range 3 {
-		c, err := l.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := accept(t, l)
 		if round == 0 {
 			soon(t, "connected", func() bool { return h.feed("out").State == string(wire.LinkConnected) })
 			if err := p.TrySend([]byte("r0")); err != nil {
@@ -246,13 +164,9 @@ func TestFeedDials(t *testing.T) {
 // TestFeedIdle: a connection over which nothing comes is closed, one over which
 // nothing is to be sent is not.
 func TestFeedIdle(t *testing.T) {
-	leaks(t)
-	s := settingsOf("a")
 	in, out := feedOf("in", "md", "in", "line"), feedOf("out", "md", "out", "line")
-	in.Listen, out.Listen = "127.0.0.1:0", "127.0.0.1:0"
 	in.IdleTimeout, out.IdleTimeout = 50*time.Millisecond, 50*time.Millisecond
-	s.Feeds = []Feed{in, out}
-	h := newHost(t, ringDir(t), s)
+	h := feedHost(t, in, out)
 	h.ring(wire.RingSpec{Name: "md"})
 	reading := h.knock("out")
 	c := h.knock("in")
@@ -275,12 +189,8 @@ func TestFeedIdle(t *testing.T) {
 // TestFeedWithoutRing: the reason is told, and the feed works once the ring is
 // there; a reload takes feeds out and puts them in.
 func TestFeedWithoutRing(t *testing.T) {
-	leaks(t)
-	s := settingsOf("a")
-	f := feedOf("in", "md", "in", "line")
-	f.Listen = "127.0.0.1:0"
-	s.Feeds = []Feed{f}
-	h := newHost(t, ringDir(t), s)
+	h := feedHost(t, feedOf("in", "md", "in", "line"))
+	s := h.g.settings
 	c := h.knock("in")
 	if _, err := c.Read(make([]byte, 1)); err == nil {
 		t.Error("a connection for a ring that is not there stays open")

@@ -172,9 +172,6 @@ func (g *Gateway) letGo() {
 	for _, p := range g.publishers {
 		p.close()
 	}
-	for _, d := range g.doors {
-		_ = d.door.Close() // nobody sleeps in it
-	}
 	_ = g.self.Close() // a pidfd: nothing to lose
 }
 

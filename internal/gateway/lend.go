@@ -3,7 +3,6 @@ package gateway
 import (
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"brokerd/internal/broker"
@@ -22,37 +21,33 @@ func (g *Gateway) lend(who identity, o wire.LinkOpenFrame) (*export, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := broker.AttachRequest{
-		Conn: broker.GatewayConn, Process: g.self, UID: uint32(os.Geteuid()),
-		In: wire.AttachIn{
-			Ring: o.Ring, Role: wire.RoleConsumer, Name: name, WaitStrategy: wire.WaitPark,
-			Resume: o.Label != "" && (o.From == wire.LinkFromResume || o.From == wire.LinkFromHeld), NoMembarrier: !shmring.HasMembarrier(),
-		},
-		Authorize: func(r wire.Ring) error {
-			policy := policyOf(o, r)
-			if o.Mode == wire.LinkMirror && r.Mirror != nil {
-				return &denial{wire.CodeMirrorOfMirror, fmt.Sprintf("ring %s is itself a mirror, of ring %s of %s: mirror that one", r.Name, r.Mirror.Ring, r.Mirror.Peer)}
-			}
-			return g.settings.mayRead(who, o.Ring, policy)
-		},
+	in := wire.AttachIn{
+		Ring: o.Ring, Role: wire.RoleConsumer, Name: name,
+		Resume: o.Label != "" && (o.From == wire.LinkFromResume || o.From == wire.LinkFromHeld),
 	}
 	if o.Policy != 0 {
-		q.In.Policy = policyOf(o, wire.Ring{})
+		in.Policy = policyOf(o, wire.Ring{})
 	}
 	if o.Epoch != 0 && o.Mode == wire.LinkRead {
-		q.In.Epoch = &o.Epoch // a mirror is told of another epoch by its stream instead
+		in.Epoch = &o.Epoch // a mirror is told of another epoch by its stream instead
 	}
-	lease, err := g.broker.Attach(q)
+	authorize := func(r wire.Ring) error {
+		if o.Mode == wire.LinkMirror && r.Mirror != nil {
+			return &denial{wire.CodeMirrorOfMirror, fmt.Sprintf("ring %s is itself a mirror, of ring %s of %s: mirror that one", r.Name, r.Mirror.Ring, r.Mirror.Peer)}
+		}
+		return g.settings.mayRead(who, o.Ring, policyOf(o, r))
+	}
+	lease, at, err := g.attach(in, authorize)
 	if errors.Is(err, wire.ErrSlotsExhausted) {
-		if p := g.takeParked(&export{who: who, mode: o.Mode, ring: wire.Ring{Name: o.Ring}}); p != nil {
+		if p := g.takeParked(who, o.Mode, o.Ring); p != nil {
 			g.release(p, "its slot is needed for its successor")
-			lease, err = g.broker.Attach(q)
+			lease, at, err = g.attach(in, authorize)
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	return g.openReader(who, o, lease)
+	return g.openReader(who, o, lease, at)
 }
 
 // policyOf is the policy that o asks for, the ring's where it leaves that open.
@@ -79,21 +74,12 @@ func attachmentName(who identity, o wire.LinkOpenFrame) (string, error) {
 	return name[:min(len(name), wire.NameBytesMax)], nil
 }
 
-func (g *Gateway) openReader(who identity, o wire.LinkOpenFrame, lease broker.Lease) (*export, error) {
-	a := lease.Out.Attachment
-	g.giveWay(a)
+func (g *Gateway) openReader(who identity, o wire.LinkOpenFrame, lease broker.Lease, at place) (_ *export, err error) {
 	x := &export{
-		who: who, mode: o.Mode, label: o.Label, ring: lease.Out.Ring, id: a.ID, slot: a.Slot, policy: a.Policy,
-		keeps: o.Label != "" && lease.Out.Ring.ResumeForNS > 0, since: time.Now(),
+		place: at, who: who, mode: o.Mode, label: o.Label, keeps: o.Label != "" && at.ring.ResumeForNS > 0, since: time.Now(),
 	}
-	policy, err := shmring.ParsePolicy(string(a.Policy))
-	if err == nil {
-		x.reader, err = shmring.OpenConsumer(lease.Files[lease.Out.Files.Data], lease.Files[lease.Out.Files.Cursors[0]], shmring.ConsumerOptions{
-			Slot: a.Slot, Generation: a.Generation, Policy: policy, Wait: shmring.WaitPark,
-			From: startOf(o, lease.Out), KeepCursor: x.keeps, Spans: true,
-		})
-		x.watch.reader, x.watch.news = x.reader, x.news
-	}
+	x.reader, err = openConsumer(lease, shmring.ConsumerOptions{From: startOf(o, lease.Out), KeepCursor: x.keeps, Spans: true})
+	x.watch.reader, x.watch.news = x.reader, x.news
 	var gone *shmring.PositionError
 	if errors.As(err, &gone) && o.From == wire.LinkFromHeld && gone.Wanted < gone.Oldest {
 		return g.lendOldest(who, o, x) // what lies between becomes a gap
@@ -104,7 +90,7 @@ func (g *Gateway) openReader(who identity, o wire.LinkOpenFrame, lease broker.Le
 		}
 	}
 	if err != nil {
-		g.detach(x, false)
+		g.detach(x.place, false)
 		return nil, err
 	}
 	return x, nil
@@ -124,7 +110,7 @@ func advance(c *shmring.Consumer, held uint64) error {
 // lendOldest is for a peer that comes back too late for where it was: the slot
 // that was to read from there reads from the oldest record.
 func (g *Gateway) lendOldest(who identity, o wire.LinkOpenFrame, x *export) (*export, error) {
-	g.detach(x, false)
+	g.detach(x.place, false)
 	held := shmring.Boundary{Position: o.Position, Sequence: o.Sequence}
 	o.From = wire.LinkFromOldest
 	x, err := g.lend(who, o)

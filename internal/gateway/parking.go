@@ -100,11 +100,11 @@ func (c *conn) supersedeMirror(ring string) {
 	}
 }
 
-// takeParked finds the reader that waits for the peer of x, which is to take its
-// place, nil when there is none, and leaves it to the caller to release.
-func (g *Gateway) takeParked(x *export) *export {
+// takeParked finds the reader of a ring that waits for a peer, nil when there is
+// none, and leaves it to the caller to release.
+func (g *Gateway) takeParked(who identity, mode wire.LinkMode, ring string) *export {
 	i := slices.IndexFunc(g.parked, func(p *export) bool {
-		return p.mode == x.mode && p.who.name == x.who.name && p.ring.Name == x.ring.Name
+		return p.mode == mode && p.who.name == who.name && p.ring.Name == ring
 	})
 	if i < 0 {
 		return nil
@@ -124,23 +124,10 @@ func (g *Gateway) unpark(x *export, why string) {
 // administrator, or of a ring that is gone.
 func (g *Gateway) sweepParked() {
 	for _, x := range slices.Clone(g.parked) {
-		if a, ok := g.attachment(x.ring.Name, x.id); !ok || a.State != wire.StateAttached {
+		if a, ok := g.attachment(x.place); !ok || a.State != wire.StateAttached {
 			g.unpark(x, "its attachment was ended")
 		} else if a.Demoted {
 			g.unpark(x, "it has held the producers for too long and was demoted")
 		}
 	}
-}
-
-// attachment finds one of ours. ok is false when it is gone.
-func (g *Gateway) attachment(ring, id string) (wire.Attachment, bool) {
-	list, err := g.broker.Attachments(ring)
-	if err != nil {
-		return wire.Attachment{}, false
-	}
-	i := slices.IndexFunc(list, func(a wire.Attachment) bool { return a.ID == id })
-	if i < 0 {
-		return wire.Attachment{}, false
-	}
-	return list[i], true
 }

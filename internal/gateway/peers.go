@@ -20,6 +20,14 @@ const (
 	redialJitter = 0.2 // of the pause, up or down
 )
 
+// redialPause is the pause before the next attempt, ns, and doubles it.
+func redialPause(pause *time.Duration) int64 {
+	jitter := 1 + redialJitter*(2*rand.Float64()-1)
+	now := int64(float64(*pause) * jitter)
+	*pause = min(2**pause, redialMax)
+	return now
+}
+
 // peer is an entry of gateway.peers, and our connection to its address while
 // there is anything to mirror from it.
 type peer struct {
@@ -160,9 +168,7 @@ func (p *peer) failed(cause error) {
 		state = wire.LinkRefused
 	}
 	p.set(state, cause.Error())
-	jitter := 1 + redialJitter*(2*rand.Float64()-1)
-	p.dialAt = p.g.loop.now() + int64(float64(p.pause)*jitter)
-	p.pause = min(2*p.pause, redialMax)
+	p.dialAt = p.g.loop.now() + redialPause(&p.pause)
 	p.g.hurry()
 }
 

@@ -1,81 +1,77 @@
 package gateway
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"brokerd/internal/pki"
 )
 
 // authority signs certificates for tests.
 type authority struct {
-	t    testing.TB
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
+	pki.Pair
+	t testing.TB
 }
 
 func newAuthority(t testing.TB, name string) *authority {
 	t.Helper()
-	key := newKey(t)
-	template := &x509.Certificate{
-		SerialNumber: serialNumber(t), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	p, err := pki.NewAuthority(name, pki.Validity{From: time.Now().Add(-time.Hour), Until: time.Now().Add(2 * time.Hour)})
+	if err != nil {
+		t.Fatal(err)
 	}
-	return &authority{t, sign(t, template, template, key, key), key}
+	return &authority{p, t}
 }
 
 // pair is a certificate with its key.
 type pair struct {
+	pki.Pair
 	authority *authority
-	cert      *x509.Certificate
-	key       *ecdsa.PrivateKey
 }
 
-// issue makes a certificate for names that is valid for a time from now on, or
-// was valid when that is negative.
+// issue makes a certificate for names, one at least, that is valid for a time from
+// now on, or was valid when that is negative.
 func (a *authority) issue(valid time.Duration, names ...string) *pair {
 	a.t.Helper()
-	key := newKey(a.t)
-	template := &x509.Certificate{
-		SerialNumber: serialNumber(a.t), Subject: pkix.Name{CommonName: "host"},
-		NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(valid),
-		KeyUsage:    x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	validity := pki.Validity{From: time.Now().Add(-2 * time.Hour), Until: time.Now().Add(valid)}
+	p, err := pki.Issue(a.Pair, pki.Host{Name: names[0], Also: names[1:], Validity: validity})
+	if err != nil {
+		a.t.Fatal(err)
 	}
-	for _, name := range names {
-		if ip := net.ParseIP(name); ip != nil {
-			template.IPAddresses = append(template.IPAddresses, ip)
-		} else {
-			template.DNSNames = append(template.DNSNames, name)
-		}
+	return &pair{p, a}
+}
+
+// named is p with other names: none, or more than package pki puts into one.
+func (p *pair) named(names ...string) *pair {
+	t := p.authority.t
+	t.Helper()
+	own, err := tls.X509KeyPair(p.Cert, p.Key)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return &pair{a, sign(a.t, template, a.cert, key, a.key), key}
+	ca, err := tls.X509KeyPair(p.authority.Cert, p.authority.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own.Leaf.DNSNames = names
+	der, err := x509.CreateCertificate(rand.Reader, own.Leaf, ca.Leaf, own.Leaf.PublicKey, ca.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &pair{pki.Pair{Cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), Key: p.Key}, p.authority}
 }
 
 // files writes the certificate, its key, and the certificate of ca into dir.
 func (p *pair) files(dir string, ca *authority) TLS {
 	p.authority.t.Helper()
-	key, err := x509.MarshalPKCS8PrivateKey(p.key)
-	if err != nil {
-		p.authority.t.Fatal(err)
-	}
 	files := TLS{Cert: filepath.Join(dir, "host.crt"), Key: filepath.Join(dir, "host.key"), CA: filepath.Join(dir, "ca.crt")}
-	for path, block := range map[string]*pem.Block{
-		files.Cert: {Type: "CERTIFICATE", Bytes: p.cert.Raw},
-		files.Key:  {Type: "PRIVATE KEY", Bytes: key},
-		files.CA:   {Type: "CERTIFICATE", Bytes: ca.cert.Raw},
-	} {
-		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+	for path, text := range map[string][]byte{files.Cert: p.Cert, files.Key: p.Key, files.CA: ca.Cert} {
+		if err := os.WriteFile(path, text, 0o600); err != nil {
 			p.authority.t.Fatal(err)
 		}
 	}
@@ -94,41 +90,12 @@ func (p *pair) load(ca *authority) *certs {
 
 // config is for a client of crypto/tls that trusts the pair's authority.
 func (p *pair) config(serverName string) *tls.Config {
+	p.authority.t.Helper()
+	own, err := tls.X509KeyPair(p.Cert, p.Key)
+	if err != nil {
+		p.authority.t.Fatal(err)
+	}
 	pool := x509.NewCertPool()
-	pool.AddCert(p.authority.cert)
-	return &tls.Config{
-		ServerName: serverName, RootCAs: pool, MinVersion: tls.VersionTLS13,
-		Certificates: []tls.Certificate{{Certificate: [][]byte{p.cert.Raw}, PrivateKey: p.key}},
-	}
-}
-
-func newKey(t testing.TB) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-func serialNumber(t testing.TB) *big.Int {
-	t.Helper()
-	n, err := rand.Int(rand.Reader, big.NewInt(1<<62))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
-func sign(t testing.TB, template, parent *x509.Certificate, key, by *ecdsa.PrivateKey) *x509.Certificate {
-	t.Helper()
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, by)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cert
+	pool.AppendCertsFromPEM(p.authority.Cert)
+	return &tls.Config{ServerName: serverName, RootCAs: pool, MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{own}}
 }

@@ -3,12 +3,10 @@ package gateway
 import (
 	"crypto/sha256"
 	"fmt"
-	"os"
 	"time"
 
 	"go.uber.org/zap"
 
-	"brokerd/internal/broker"
 	"brokerd/internal/shmring"
 	"brokerd/internal/wire"
 )
@@ -23,10 +21,6 @@ const (
 	// chunkBytesMax is what one frame may bring; one of the longest records, where
 	// that is more.
 	chunkBytesMax = 256 << 10
-	// publishRetryMin and publishRetryMax are between two attempts to publish into
-	// a ring that is full.
-	publishRetryMin = time.Millisecond
-	publishRetryMax = 8 * time.Millisecond
 )
 
 // publishKey names what a remote producer publishes: within its session, under
@@ -47,21 +41,19 @@ func (k publishKey) journalKey() (key [16]byte) {
 // publisher republishes the records of a remote producer. It is the sink of their
 // stream (link.Sink), and outlives its connection a little.
 type publisher struct {
-	g        *Gateway
-	key      publishKey
+	g   *Gateway
+	key publishKey
+	place
 	conn     *conn // nil while it is parked
 	stream   uint16
 	remote   string
 	tls      bool // its connection has it, or had
 	since    time.Time
-	ring     wire.Ring
-	id       string
-	slot     int
 	producer *shmring.Producer
 	journal  *journal
 	entry    int // of the journal
 
-	unpack     unpacker
+	unpack     shmring.Unpacker
 	placed     []byte           // the chunk that is on its way
 	queue      []stretch        // what the ring does not take yet
 	received   shmring.Boundary // behind what has come
@@ -122,36 +114,24 @@ func (g *Gateway) newPublisher(key publishKey, o wire.LinkOpenFrame) (_ *publish
 	if err != nil {
 		return nil, false, err
 	}
-	q := broker.AttachRequest{
-		Conn: broker.GatewayConn, Process: g.self, UID: uint32(os.Geteuid()), Authorize: func(wire.Ring) error { return nil },
-		In: wire.AttachIn{Ring: o.Ring, Role: wire.RoleProducer, Name: name},
-	}
+	in := wire.AttachIn{Ring: o.Ring, Role: wire.RoleProducer, Name: name}
 	if o.Epoch != 0 {
-		q.In.Epoch = &o.Epoch
+		in.Epoch = &o.Epoch
 	}
-	lease, err := g.broker.Attach(q)
+	lease, at, err := g.attach(in, anybody)
 	if err != nil {
 		return nil, false, err
 	}
-	a := lease.Out.Attachment
-	g.giveWay(a)
-	p := &publisher{g: g, key: key, ring: lease.Out.Ring, id: a.ID, slot: a.Slot, since: time.Now()}
-	files := lease.Out.Files
-	cursors := make([]*os.File, len(files.Cursors))
-	for i, at := range files.Cursors {
-		cursors[i] = lease.Files[at]
-	}
-	p.producer, err = shmring.OpenProducer(lease.Files[files.Data], cursors, shmring.ProducerOptions{
-		Slot: a.Slot, Generation: a.Generation, OnFull: shmring.OnFullFail,
-	})
-	if err == nil {
+	p := &publisher{g: g, key: key, place: at, since: time.Now()}
+	if p.producer, err = openProducer(lease); err == nil {
 		p.journal, err = g.journalOf(p.ring)
 	}
 	if err != nil {
 		p.detach()
 		return nil, false, err
 	}
-	p.unpack = newUnpacker(p.producer.Config())
+	config := p.producer.Config()
+	p.unpack = shmring.NewUnpacker(config.Key, config.RecordMax)
 	p.published = shmring.Boundary{Position: o.Position, Sequence: o.Sequence}
 	if p.entry, known = p.journal.Entry(key.journalKey()); p.entry < 0 {
 		p.detach()
@@ -172,6 +152,5 @@ func (g *Gateway) newPublisher(key publishKey, o wire.LinkOpenFrame) (_ *publish
 
 // attached says whether the attachment still is what it was.
 func (p *publisher) attached() bool {
-	a, ok := p.g.attachment(p.ring.Name, p.id)
-	return ok && p.failed == nil && a.State == wire.StateAttached
+	return p.failed == nil && p.g.ended(p.place) == nil
 }

@@ -8,22 +8,28 @@ import (
 	"brokerd/internal/shmring"
 )
 
+// stretch is a run of parts that were found good, and where it starts.
+type stretch struct {
+	bytes []byte
+	at    shmring.Boundary
+}
+
 // A publisher as the sink of a stream (link.Sink): chunks of the private ring of a
 // remote producer come in, records are published.
 
-func (p *publisher) windowBytes() uint64 { return max(publishBytesMax, 2*p.unpack.frameBytesMax()) }
+func (p *publisher) windowBytes() uint64 { return max(publishBytesMax, 2*p.unpack.PartBytesMax()) }
 
 // Place gives memory for a chunk.
 func (p *publisher) Place(position uint64, n int) ([]byte, error) {
 	if p.failed != nil {
 		return nil, p.failed
 	}
-	if position != p.received.Position || n < recordAlign || uint64(n) > max(chunkBytesMax, p.unpack.frameBytesMax()) {
+	if position != p.received.Position || n < shmring.AlignBytes || uint64(n) > max(chunkBytesMax, p.unpack.PartBytesMax()) {
 		return nil, &shmring.ChunkError{Position: position, Reason: fmt.Sprintf("%d bytes at position %d; due are at most %d at position %d",
-			n, position, max(chunkBytesMax, p.unpack.frameBytesMax()), p.received.Position)}
+			n, position, max(chunkBytesMax, p.unpack.PartBytesMax()), p.received.Position)}
 	}
 	p.placed = make([]byte, n)
-	return p.placed[recordAlign:], nil
+	return p.placed[shmring.AlignBytes:], nil
 }
 
 // Commit takes the chunk over, and publishes it as far as the ring takes it.
@@ -34,7 +40,7 @@ func (p *publisher) Commit(c shmring.Chunk) error {
 		return &shmring.ChunkError{Position: c.Position, Reason: "not the chunk that was placed"}
 	}
 	copy(chunk, c.First[:])
-	end, err := p.unpack.check(chunk, p.received)
+	end, err := p.unpack.Check(chunk, p.received)
 	if err != nil {
 		return err
 	}
@@ -70,7 +76,7 @@ func (p *publisher) drain() {
 	}
 	switch {
 	case errors.Is(err, shmring.ErrFull):
-		p.pause = min(max(2*p.pause, publishRetryMin), publishRetryMax)
+		p.pause = nextRetry(p.pause)
 		p.retryAt = p.g.loop.now() + p.pause.Nanoseconds()
 	case err != nil:
 		p.failed = err
@@ -83,13 +89,13 @@ func (p *publisher) publishAll() error {
 	for len(p.queue) > 0 {
 		s := &p.queue[0]
 		for len(s.bytes) > 0 {
-			part := p.unpack.part(s.bytes, s.at)
+			part := p.unpack.Take(s.bytes, s.at)
 			if err := p.publish(part); err != nil {
 				return err
 			}
 			p.pause = 0
-			s.bytes, s.at = s.bytes[part.bytes:], part.after
-			p.published = part.after
+			s.bytes, s.at = s.bytes[part.Bytes:], part.After
+			p.published = part.After
 		}
 		p.queue = p.queue[1:]
 	}
@@ -99,18 +105,18 @@ func (p *publisher) publishAll() error {
 // publish is one part. What is to be published is noted before it is visible, so
 // that it is known after a kill at any instruction whether it was. An end of
 // stream has no place before it is published; a kill right behind it doubles it.
-func (p *publisher) publish(part unpacked) error {
-	switch part.kind {
-	case kindData:
-		p.producer.SetTag(part.tag)
-		body, err := p.producer.Reserve(context.Background(), len(part.payload))
+func (p *publisher) publish(part shmring.Part) error {
+	switch {
+	case part.Record:
+		p.producer.SetTag(part.Tag)
+		body, err := p.producer.Reserve(context.Background(), len(part.Payload))
 		if err != nil {
 			return err
 		}
-		p.journal.Note(p.entry, p.producer.ClaimPosition(), part.after)
-		copy(body, part.payload)
+		p.journal.Note(p.entry, p.producer.ClaimPosition(), part.After)
+		copy(body, part.Payload)
 		return p.producer.Commit()
-	case kindEnd:
+	case part.End:
 		return p.producer.End(context.Background())
 	}
 	return nil // pads and gaps are no records

@@ -187,7 +187,7 @@ func TestManyLinks(t *testing.T) {
 		names = append(names, ringName(n))
 	}
 	ca := newAuthority(t, "lab")
-	fa, fb := ca.issue(time.Hour, names...).files(t.TempDir(), ca), ca.issue(time.Hour, "b").files(t.TempDir(), ca)
+	fa, fb := ca.issue(time.Hour, "a").named(names...).files(t.TempDir(), ca), ca.issue(time.Hour, "b").files(t.TempDir(), ca)
 	sa.TLS = &fa
 	a := newHost(t, ringDir(t), sa)
 	s := settingsOf("b")

@@ -69,7 +69,7 @@ func (p *publisher) detach() {
 	if p.producer != nil {
 		_ = p.producer.Close() // the attachment ends next, whatever this says
 	}
-	p.g.tolerate(p.id, p.g.broker.Detach(p.id, func(wire.Attachment, uint64) error { return nil }))
+	p.g.detach(p.place, false)
 }
 
 // sweepPublishers ends those that nobody came back for, and those of rings or
@@ -82,18 +82,12 @@ func (g *Gateway) sweepPublishers(now int64) {
 		case p.attached():
 		case p.conn == nil:
 			p.close()
-		case g.ringIs(p.ring):
-			p.end(shmring.ErrDetached)
-		default:
+		case errors.Is(g.ended(p.place), shmring.ErrRemoved):
 			p.end(shmring.ErrRemoved)
+		default:
+			p.end(shmring.ErrDetached)
 		}
 	}
-}
-
-// ringIs says whether a ring is still there, as it was made.
-func (g *Gateway) ringIs(ring wire.Ring) bool {
-	out, err := g.broker.DescribeRing(ring.Name)
-	return err == nil && out.Ring.Epoch == ring.Epoch
 }
 
 // journal is that of one ring, shared by all who publish into it.

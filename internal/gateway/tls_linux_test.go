@@ -173,6 +173,20 @@ func TestNoResumption(t *testing.T) {
 	}
 }
 
+// stall begins a handshake from an address of the loopback, and lets it stand.
+func stall(t *testing.T, from net.IP, port string, hello []byte) {
+	t.Helper()
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: from}}
+	conn, err := dialer.Dial("tcp", "127.0.0.1:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if _, err := conn.Write(hello); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestStalledHandshakes: those who let theirs stand from many addresses, and fill
 // the pool without any of them having more than its share, give way to others.
 func TestStalledHandshakes(t *testing.T) {
@@ -184,15 +198,7 @@ func TestStalledHandshakes(t *testing.T) {
 	_, port, _ := net.SplitHostPort(address)
 	hello := clientHello(t)
 	for i := range handshakesMax {
-		from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(1+i/handshakesPerAddressMax))}}
-		conn, err := from.Dial("tcp", "127.0.0.1:"+port)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = conn.Close() })
-		if _, err := conn.Write(hello); err != nil {
-			t.Fatal(err)
-		}
+		stall(t, net.IPv4(127, 0, 1, byte(1+i/handshakesPerAddressMax)), port, hello)
 	}
 	soon(t, "the pool is taken", func() bool {
 		r.l.mu.Lock()
@@ -216,17 +222,9 @@ func TestSlowHandshakes(t *testing.T) {
 	address, _ := r.listen(o)
 	_, port, _ := net.SplitHostPort(address)
 	hello := clientHello(t)
-	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
 	const flood = 24
 	for range flood {
-		conn, err := from.Dial("tcp", "127.0.0.1:"+port)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = conn.Close() })
-		if _, err := conn.Write(hello); err != nil {
-			t.Fatal(err)
-		}
+		stall(t, net.IPv4(127, 0, 0, 2), port, hello)
 	}
 	soon(t, "the share of the address is taken", func() bool {
 		r.l.mu.Lock()

@@ -13,23 +13,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// client connects with the standard library to a listener of r, with and without
-// TLS, and gives both ends to test.
+// clientOf connects with the standard library to a listener, with or without TLS.
+func clientOf(t *testing.T, secure bool) (r *loopRig, conn net.Conn, e *echo) {
+	t.Helper()
+	r = newLoopRig(t, loopOptions{})
+	var o listenOptions
+	var config *tls.Config
+	if secure {
+		ca := newAuthority(t, "lab")
+		o.Certs = ca.issue(time.Hour, "server").load(ca)
+		config = ca.issue(time.Hour, "client").config("server")
+	}
+	address, sessions := r.listen(o)
+	conn = connect(t, address, config)
+	exchange(t, conn, []byte("hello"))
+	return r, conn, receive(t, "accept", sessions)
+}
+
+// withClient gives both ends of a connection to test, once without TLS and once with
+// it.
 func withClient(t *testing.T, test func(t *testing.T, r *loopRig, conn net.Conn, e *echo)) {
-	ca := newAuthority(t, "lab")
 	for _, name := range []string{"plain", "tls"} {
 		t.Run(name, func(t *testing.T) {
-			r := newLoopRig(t, loopOptions{})
-			var o listenOptions
-			var config *tls.Config
-			if name == "tls" {
-				o.Certs = ca.issue(time.Hour, "server").load(ca)
-				config = ca.issue(time.Hour, "client").config("server")
-			}
-			address, sessions := r.listen(o)
-			conn := connect(t, address, config)
-			exchange(t, conn, []byte("hello"))
-			test(t, r, conn, receive(t, "accept", sessions))
+			r, conn, e := clientOf(t, name == "tls")
+			test(t, r, conn, e)
 		})
 	}
 }
@@ -196,12 +203,7 @@ func TestReset(t *testing.T) {
 // TestCutMidRecord: a bare end of the stream inside a TLS record or frame is the
 // end, and nothing half is handed on.
 func TestCutMidRecord(t *testing.T) {
-	ca := newAuthority(t, "lab")
-	r := newLoopRig(t, loopOptions{})
-	address, sessions := r.listen(listenOptions{Certs: ca.issue(time.Hour, "server").load(ca)})
-	conn := connect(t, address, ca.issue(time.Hour, "client").config("server"))
-	exchange(t, conn, []byte("hello"))
-	e := receive(t, "accept", sessions)
+	_, conn, e := clientOf(t, true)
 	raw := rawConn(conn)
 	if _, err := raw.Write([]byte{23, 3, 3, 1, 0, 7, 7}); err != nil {
 		t.Fatal(err)
@@ -215,12 +217,7 @@ func TestCutMidRecord(t *testing.T) {
 // TestGarbageInTLS: a record that cannot be decrypted ends the connection with
 // an alert.
 func TestGarbageInTLS(t *testing.T) {
-	ca := newAuthority(t, "lab")
-	r := newLoopRig(t, loopOptions{})
-	address, sessions := r.listen(listenOptions{Certs: ca.issue(time.Hour, "server").load(ca)})
-	conn := connect(t, address, ca.issue(time.Hour, "client").config("server"))
-	exchange(t, conn, []byte("hello"))
-	e := receive(t, "accept", sessions)
+	_, conn, e := clientOf(t, true)
 	record := append([]byte{23, 3, 3, 1, 0}, make([]byte, 256)...)
 	if _, err := rawConn(conn).Write(record); err != nil {
 		t.Fatal(err)

@@ -3,8 +3,6 @@ package gateway
 import (
 	"time"
 
-	"go.uber.org/zap"
-
 	"brokerd/internal/shmring"
 )
 
@@ -67,11 +65,8 @@ func (g *Gateway) listenTo(w *watched) {
 		return
 	}
 	d := g.roomyDoor()
-	if d == nil {
-		return // the sweep asks the reader now and then
-	}
-	if err := d.door.Add(w.reader); err != nil {
-		return // its ring is gone: the reader says so when it is asked next
+	if d.door.Add(w.reader) != nil {
+		return // cannot be: there is room. The sweep asks the reader now and then
 	}
 	w.door = d
 	d.inside[w] = struct{}{}
@@ -83,12 +78,7 @@ func (g *Gateway) roomyDoor() *doorway {
 			return d
 		}
 	}
-	door, err := shmring.NewDoor()
-	if err != nil {
-		g.log.Error("records are sent late: cannot watch more rings", zap.Error(err))
-		return nil
-	}
-	d := &doorway{g: g, door: door, inside: map[*watched]struct{}{}}
+	d := &doorway{g: g, door: shmring.NewDoor(), inside: map[*watched]struct{}{}}
 	g.doors = append(g.doors, d)
 	g.joined.Go(d.keep)
 	return d
@@ -131,15 +121,7 @@ func (x *export) news() {
 
 // pump sends what the readers of a connection have.
 func (c *conn) pump() {
-	if c.gone {
-		return
-	}
-	if err := c.after(c.g.loop.now(), nil); err != nil {
-		c.sock.close(err)
-		return
-	}
-	c.sock.flush()
-	if !c.gone && len(c.link.Output()) > 0 { // the socket takes no more
+	if c.push() && len(c.link.Output()) > 0 { // the socket takes no more
 		c.watch()
 	}
 }

@@ -35,7 +35,7 @@ func (r *receiver) tell(c *Conn, s *stream, kept shmring.Boundary, limit uint64)
 	if kept.Position > r.acked.Position {
 		r.acked = kept
 	}
-	r.limit = max(r.limit, limit&^(alignBytes-1), r.acked.Position)
+	r.limit = max(r.limit, limit&^(shmring.AlignBytes-1), r.acked.Position)
 	if r.limit > r.next.Position {
 		r.window = max(r.window, r.limit-r.next.Position)
 	}

@@ -9,7 +9,7 @@ import (
 
 // firstBytes of a chunk do not go into the ring before all of it was checked:
 // they hold its first commit word.
-const firstBytes = 16
+const firstBytes = len(shmring.Chunk{}.First)
 
 // directBytesMin: shorter rests of a body are not worth a system call.
 const directBytesMin = 4096

@@ -157,14 +157,13 @@ func TestIdleMemory(t *testing.T) {
 	runtime.KeepAlive(kept)
 }
 
-// BenchmarkFlow is what the state machines of both ends cost for a record of 64
-// bytes, from ring to mirror, in frames as large as they get; there is no socket.
-func BenchmarkFlow(b *testing.B) {
-	w := newWorld(1)
-	config := shmring.Config{Capacity: 16 << 20, RecordMax: 4096, Epoch: 5, Key: 1 << 63, ConsumersMax: 1}
+// flow is a ring of some capacity, and the pair over which a mirror gets what its
+// producer publishes.
+func flow(capacity uint64) (w *world, p *pair, producer *shmring.Producer) {
+	w = newWorld(1)
+	config := shmring.Config{Capacity: capacity, RecordMax: 4096, Epoch: 5, Key: 1 << 63, ConsumersMax: 1}
 	ring, err := shmring.CreatePrivate(config, shmring.Boundary{})
 	w.must(err)
-	producer := openProducer(w, ring, 0)
 	source, _, err := newSlots(ring).lend(shmring.Binding{Policy: shmring.PolicyBlock}, shmring.ConsumerOptions{From: shmring.FromOldest(), Spans: true})
 	w.must(err)
 	config.Mirror = true
@@ -174,8 +173,15 @@ func BenchmarkFlow(b *testing.B) {
 	w.must(err)
 	mirror, err := shmring.OpenMirror(data, cursors, shmring.MirrorOptions{})
 	w.must(err)
-	p := newPair(new(testing.T), 0)
+	p = newPair(new(testing.T), 0)
 	p.flowing(source, mirror)
+	return w, p, openProducer(w, ring, 0)
+}
+
+// BenchmarkFlow is what the state machines of both ends cost for a record of 64
+// bytes, from ring to mirror, in frames as large as they get; there is no socket.
+func BenchmarkFlow(b *testing.B) {
+	w, p, producer := flow(16 << 20)
 	payload := make([]byte, 64)
 	b.SetBytes(80)
 	for range b.N {
@@ -221,22 +227,7 @@ func land(c *Conn, p []byte) error {
 
 // BenchmarkOne is the same for one record at a time: what a hop costs in latency.
 func BenchmarkOne(b *testing.B) {
-	p := newPair(new(testing.T), 0)
-	w := newWorld(1)
-	ring, err := shmring.CreatePrivate(shmring.Config{Capacity: 1 << 20, RecordMax: 4096, Epoch: 5, Key: 1 << 63, ConsumersMax: 1}, shmring.Boundary{})
-	w.must(err)
-	producer := openProducer(w, ring, 0)
-	source, _, err := newSlots(ring).lend(shmring.Binding{Policy: shmring.PolicyBlock}, shmring.ConsumerOptions{From: shmring.FromOldest(), Spans: true})
-	w.must(err)
-	config := ring.Config()
-	config.Mirror = true
-	copied, err := shmring.CreatePrivate(config, shmring.Boundary{})
-	w.must(err)
-	data, cursors, err := copied.LendProducer()
-	w.must(err)
-	mirror, err := shmring.OpenMirror(data, cursors, shmring.MirrorOptions{})
-	w.must(err)
-	p.flowing(source, mirror)
+	w, p, producer := flow(1 << 20)
 	payload := make([]byte, 64)
 	b.ReportAllocs()
 	for range b.N {

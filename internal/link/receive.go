@@ -118,7 +118,7 @@ func (c *Conn) gotGap(now int64, frame []byte) error {
 	}
 	from := shmring.Boundary{Position: f.Position, Sequence: f.Sequence}
 	to := shmring.Boundary{Position: f.To, Sequence: f.Sequence + f.Lost}
-	if f.To%alignBytes != 0 || !follows(from, to) {
+	if f.To%shmring.AlignBytes != 0 || !follows(from, to) {
 		return c.fail(wire.CodePosition, "gap of stream %d from position %d to %d cannot have lost %d records", f.Stream, f.Position, f.To, f.Lost)
 	}
 	s, err := c.receiving(wire.LinkGap, f.Stream, f.Epoch, from, gapCreditBytes)

@@ -9,7 +9,6 @@ import (
 )
 
 const (
-	alignBytes     = 16 // every part of a ring is a multiple of it
 	gapCreditBytes = shmring.JumpBytesMax
 	copiedBytesMax = 2048 // shorter spans are copied: cheaper than a slice of their own
 )
@@ -64,7 +63,7 @@ func (c *Conn) pump(s *stream) (moved bool, err error) {
 		t.taken = false // its records are missed: the next span starts behind them
 	}
 	if !t.taken {
-		if t.limit < t.sent.Position+alignBytes {
+		if t.limit < t.sent.Position+shmring.AlignBytes {
 			return false, nil
 		}
 		room := min(t.limit-t.sent.Position, uint64(c.c.FrameBytesMax), uint64(c.c.OutputBytesMax))
@@ -158,7 +157,7 @@ func (c *Conn) gotAck(frame []byte) error {
 	}
 	t := s.tx
 	at := shmring.Boundary{Position: a.Position, Sequence: a.Sequence}
-	if at.Position%alignBytes != 0 || !follows(t.acked, at) || !follows(at, t.flushed) {
+	if at.Position%shmring.AlignBytes != 0 || !follows(t.acked, at) || !follows(at, t.flushed) {
 		return c.fail(wire.CodePosition, "ack of stream %d up to position %d, record %d; it was at position %d, record %d, and sent is up to position %d, record %d",
 			a.Stream, at.Position, at.Sequence, t.acked.Position, t.acked.Sequence, t.flushed.Position, t.flushed.Sequence)
 	}

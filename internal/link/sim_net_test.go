@@ -236,6 +236,18 @@ func (e *end) receive() bool {
 	return true
 }
 
+// move has both ends read once, and do what is due by now.
+func (w *world) move(a, b *end) (moved bool) {
+	moved = a.receive()
+	moved = b.receive() || moved
+	for _, e := range []*end{a, b} {
+		if w.now >= e.next {
+			e.turn()
+		}
+	}
+	return moved
+}
+
 // close closes the socket: what is on its way still arrives.
 func (e *end) close() {
 	if !e.closed {

@@ -104,13 +104,7 @@ func (s *mirrorSim) work(rounds int) {
 		if s.chance(70) {
 			s.accept.turn() // the door: something was published
 		}
-		moved := s.dial.receive()
-		moved = s.accept.receive() || moved
-		for _, e := range []*end{s.dial, s.accept} {
-			if s.now >= e.next {
-				e.turn()
-			}
-		}
+		moved := s.move(s.dial, s.accept)
 		if s.dial.closed && s.accept.closed {
 			s.gone()
 			return

@@ -127,11 +127,8 @@ func (s *stream) opened(o wire.LinkOpenedFrame, now stage) {
 	s.stage = now
 	s.epoch = o.Epoch
 	s.start = shmring.Boundary{Position: o.Position, Sequence: o.Sequence}
-	s.part = uint64(o.RecordMax) + partOverheadBytes
+	s.part = uint64(o.RecordMax) + shmring.RecordOverheadBytesMax
 }
-
-// partOverheadBytes is at least what a record takes besides its payload.
-const partOverheadBytes = 64
 
 // Serve answers an EventOpen of an acceptor with a reader of the ring: it was
 // opened with Spans, and stands where the stream is to start. Epoch, Position and
@@ -164,7 +161,7 @@ func (c *Conn) Serve(stream uint16, o wire.LinkOpenedFrame, source *shmring.Cons
 // follows says whether a gap, or nothing, can lie between two boundaries.
 func follows(a, b shmring.Boundary) bool {
 	return b.Position >= a.Position && b.Sequence >= a.Sequence &&
-		b.Sequence-a.Sequence <= (b.Position-a.Position)/alignBytes
+		b.Sequence-a.Sequence <= (b.Position-a.Position)/shmring.AlignBytes
 }
 
 // Take answers an EventOpen of an acceptor with a sink for what the dialer

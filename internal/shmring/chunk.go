@@ -63,7 +63,7 @@ func (m *mirror) inspect(c Chunk) (s survey, err error) {
 		if at.pos != m.tail {
 			word, header = load64(m.b, m.at(at.pos)), load64(m.b, m.at(at.pos)+8)
 		}
-		p, reason := m.checkPart(at.pos, limit, word, header)
+		p, reason := m.checkPart(at.pos, limit, m.ownerMax, word, header)
 		if reason != "" {
 			return s, badChunk(at.pos, "%s (commit word %#x, header %#x)", reason, word, header)
 		}
@@ -87,13 +87,16 @@ func (m *mirror) inspect(c Chunk) (s survey, err error) {
 }
 
 // checkPart says what is wrong with a part at pos of a chunk that ends at limit,
-// or nothing.
-func (m *mirror) checkPart(pos, limit, word, header uint64) (p part, reason string) {
-	kind := m.kindAt(word, pos)
+// or nothing. ownerMax is the largest prev_owner.
+func (g *geometry) checkPart(pos, limit, ownerMax, word, header uint64) (p part, reason string) {
+	kind := g.kindAt(word, pos)
 	if kind == 0 || kind == kindJump {
-		return p, "no part of a chunk begins there"
+		return p, "this is not where a part starts"
 	}
-	p, ok := m.parse(kind, pos, header)
+	p, ok := g.parse(kind, pos, header)
+	if kind == kindData && p.payload() > g.recordMax {
+		return p, fmt.Sprintf("record of %d bytes, the ring's record_max is %d", p.payload(), g.recordMax)
+	}
 	if !ok {
 		return p, fmt.Sprintf("the length of a part of kind %d is out of range", kind)
 	}
@@ -111,7 +114,7 @@ func (m *mirror) checkPart(pos, limit, word, header uint64) (p part, reason stri
 		}
 		rest = 0
 	}
-	if rest != 0 || owner > m.ownerMax {
+	if rest != 0 || owner > ownerMax {
 		return p, "a reserved bit is set"
 	}
 	return p, ""

@@ -7,14 +7,11 @@ import (
 	"time"
 )
 
-// A door sleeps for readers and mirrors: what comes while it sleeps wakes it, what
+// A door sleeps for readers: what comes while it sleeps wakes it, what
 // came before does not let it sleep.
 func TestDoor(t *testing.T) {
 	const rings, rounds = 5, 400
-	d, err := NewDoor()
-	if err != nil {
-		t.Fatal(err)
-	}
+	d := NewDoor()
 	var readers []*Consumer
 	var producers []*Producer
 	for range rings {
@@ -94,10 +91,7 @@ func (d *Door) sleeps(limit time.Duration) <-chan time.Duration {
 }
 
 func TestDoorKnock(t *testing.T) {
-	d, err := NewDoor()
-	if err != nil {
-		t.Fatal(err)
-	}
+	d := NewDoor()
 	d.Knock() // before the next sleep
 	if !d.Arm() {
 		t.Fatal("news of nobody")
@@ -153,72 +147,5 @@ func TestDoorKnock(t *testing.T) {
 	}
 	if d.Arm() {
 		t.Fatal("a closed reader has no news")
-	}
-	if err := d.Close(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// A door that waits for a mirror wakes when the reader that limits it gives way.
-func TestDoorMirror(t *testing.T) {
-	config := testConfig(CapacityBytesMin)
-	config.Mirror = true
-	r, err := CreatePrivate(config, Boundary{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	m := lendMirror(t, r, MirrorOptions{})
-	c := lendConsumer(t, r, 0, PolicyBlock, ConsumerOptions{From: FromOldest()})
-	d, err := NewDoor()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := d.AddMirror(m); err != nil {
-		t.Fatal(err)
-	}
-	if !d.Arm() {
-		t.Fatal("news of a mirror that nobody limits")
-	}
-	d.Disarm()
-	rng := rand.New(rand.NewPCG(3, 3))
-	for {
-		_, limit, err := m.Progress()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if place(t, m, rng, int(limit-m.tail)); limit-m.tail < 2000 {
-			break
-		}
-	}
-	for !d.Arm() {
-		d.Disarm()
-	}
-	if load32(m.b, offSpaceWaiters) != 1 {
-		t.Fatal("the reader is not told that somebody waits")
-	}
-	asleep := d.sleeps(10 * time.Second)
-	for range 60 {
-		if _, err := c.Receive(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := c.TryReceive(); err != nil && err != ErrEmpty {
-		t.Fatal(err)
-	}
-	if took := <-asleep; took > 5*time.Second {
-		t.Fatal("the gate moved, and nobody woke")
-	}
-	d.Disarm()
-	if load32(m.b, offSpaceWaiters) != 0 {
-		t.Fatal("somebody is left waiting")
-	}
-	_, limit, err := m.Progress()
-	if err != nil || limit <= m.tail {
-		t.Fatal(limit, m.tail, err)
-	}
-	d.RemoveMirror(m)
-	if err := d.Close(); err != nil {
-		t.Fatal(err)
 	}
 }

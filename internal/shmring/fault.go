@@ -34,11 +34,7 @@ func (m *mapping) catch(err *error, before bool) {
 	if r == nil {
 		return
 	}
-	fault, ok := r.(interface{ Addr() uintptr })
-	if !ok {
-		panic(r)
-	}
-	addr := fault.Addr()
+	addr := faultAddress(r)
 	if off, in := within(m.data, addr); in {
 		*err = fmt.Errorf("%w: at byte %d of the data file", ErrFault, off)
 		return
@@ -57,6 +53,16 @@ func (m *mapping) catch(err *error, before bool) {
 		return
 	}
 	panic(r)
+}
+
+// faultAddress is where a recovered panic says that memory faulted. Any other panic
+// goes on.
+func faultAddress(r any) uintptr {
+	fault, ok := r.(interface{ Addr() uintptr })
+	if !ok {
+		panic(r)
+	}
+	return fault.Addr()
 }
 
 func within(b []byte, addr uintptr) (uintptr, bool) {
@@ -81,9 +87,5 @@ func guard(err *error, before bool) {
 	if r == nil {
 		return
 	}
-	fault, ok := r.(interface{ Addr() uintptr })
-	if !ok {
-		panic(r)
-	}
-	*err = fmt.Errorf("%w: at address %#x", ErrFault, fault.Addr())
+	*err = fmt.Errorf("%w: at address %#x", ErrFault, faultAddress(r))
 }

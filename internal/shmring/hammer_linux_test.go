@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -47,13 +45,9 @@ func TestMain(m *testing.M) {
 // hammerChild publishes records of its life until it is killed. Arguments: slot,
 // generation, life. Its files: note, data, cursor pages.
 func hammerChild(args []string) error {
-	var n [3]uint64
-	for i := range n {
-		v, err := strconv.ParseUint(args[i], 10, 32)
-		if err != nil {
-			return err
-		}
-		n[i] = v
+	n, err := hammerNumbers(args)
+	if err != nil {
+		return err
 	}
 	note, err := mapFile(os.NewFile(3, "note"), noteBytes, true)
 	if err != nil {
@@ -138,14 +132,7 @@ func (h *hammer) live(t *testing.T, rng *rand.Rand, slot int, generation uint32)
 	if err != nil {
 		return err
 	}
-	child := exec.Command("/proc/self/exe")
-	child.Env = []string{fmt.Sprintf("%s=%d %d %d", hammerEnv, slot, generation, life), "GOMAXPROCS=1"}
-	child.Stderr = os.Stderr
-	child.ExtraFiles = append([]*os.File{note, data}, cursors...)
-	err = child.Start()
-	for _, f := range append(cursors, data) {
-		_ = f.Close()
-	}
+	child, err := startVictim(fmt.Sprintf("%s=%d %d %d", hammerEnv, slot, generation, life), append([]*os.File{data}, cursors...), note)
 	if err != nil {
 		return err
 	}
@@ -155,15 +142,14 @@ func (h *hammer) live(t *testing.T, rng *rand.Rand, slot int, generation uint32)
 	time.Sleep(time.Duration(rng.IntN(2000)) * time.Microsecond)
 	stopped := rng.IntN(4) == 0
 	if stopped {
-		_ = child.Process.Signal(unix.SIGSTOP) // it lives: it was not waited for
+		_ = child.cmd.Process.Signal(unix.SIGSTOP) // it lives: it was not waited for
 		time.Sleep(time.Duration(rng.IntN(3000)) * time.Microsecond)
-		_ = child.Process.Signal(unix.SIGCONT)
+		_ = child.cmd.Process.Signal(unix.SIGCONT)
 		time.Sleep(time.Duration(rng.IntN(1000)) * time.Microsecond)
 	}
-	if err := child.Process.Kill(); err != nil {
-		return fmt.Errorf("it ended by itself: %w", err)
+	if err := child.kill(); err != nil {
+		return err
 	}
-	_ = child.Wait() // killed: that is the error
 	exited := time.Now()
 
 	h.mu.Lock()
@@ -244,16 +230,7 @@ func TestHammerManyProducers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		behind := false
-		for slot := range readers {
-			c, err := h.ring.ConsumerStats(slot)
-			behind = behind || err != nil || c.Position != stats.Position
-		}
-		if !behind {
-			break
-		}
-	}
+	waitConsumers(h.ring, len(readers), stats.Position)
 	stop()
 	read.Wait()
 	for _, r := range readers {
@@ -267,13 +244,15 @@ func TestHammerManyProducers(t *testing.T) {
 		if s.Policy != PolicyBlock {
 			continue
 		}
-		if s.MissedRecords != 0 || s.GapRecords != stats.GapRecords {
-			t.Errorf("block: missed %d, gaps %d of %d", s.MissedRecords, s.GapRecords, stats.GapRecords)
-		}
+		twice := uint64(0) // gaps that the ring may count twice: see producer.drop
 		for life, published := range h.lives {
+			twice += b2n(published%97 == 96) // killed within its Abort, if at all
 			if last := r.last[uint64(life)]; last+b2n(published%97 == 0) < published || last > published+1 {
 				t.Errorf("life %d: published up to %d, received up to %d", life, published, last)
 			}
+		}
+		if s.MissedRecords != 0 || s.GapRecords > stats.GapRecords || s.GapRecords+twice < stats.GapRecords {
+			t.Errorf("block: missed %d, gaps %d of %d, of which up to %d count twice", s.MissedRecords, s.GapRecords, stats.GapRecords, twice)
 		}
 	}
 	fmt.Printf("counts: hammer: seed %d: %d lives killed, %d of them stopped before, %d records, %d in gaps (%d of dead claims), longest repair %v\n",

@@ -135,8 +135,8 @@ const (
 	producersMaxFormat = 64
 	// producersManyMax leaves out slot 63: its number means "no owner".
 	producersManyMax = producersMaxFormat - 1
-	// recordOverheadBytesMax is what header, timestamp and checksum may add.
-	recordOverheadBytesMax = 64
+	// RecordOverheadBytesMax is what header, timestamp and checksum may add.
+	RecordOverheadBytesMax = 64
 	// positionMax retires a ring long before a position could overflow.
 	positionMax = uint64(1) << 60
 	// hintBytesFormat: a producer renews its hint when it is that far behind.
@@ -210,7 +210,7 @@ func (c Config) ProducersMax() int {
 
 // RecordMaxFor is the largest payload, in bytes, that a ring of the given
 // capacity can be made to take: an eighth of it less the overhead of a record.
-func RecordMaxFor(capacity uint64) uint64 { return capacity/8 - recordOverheadBytesMax }
+func RecordMaxFor(capacity uint64) uint64 { return capacity/8 - RecordOverheadBytesMax }
 
 // ChunkBytesMax is the most that a span, and a chunk of a mirror, may have: an
 // eighth of the ring, which holds any single part. It bounds the walk to the end

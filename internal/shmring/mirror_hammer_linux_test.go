@@ -9,9 +9,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -66,14 +63,11 @@ func originAt(g *geometry, seed uint64, at boundary) (end boundary, bytes []byte
 // mirrorHammerChild writes the mirror until it is killed; every now and then what
 // it places is not the origin's, and is refused or never committed.
 func mirrorHammerChild(args []string) error {
-	seed, err := strconv.ParseUint(args[0], 10, 64)
+	n, err := hammerNumbers(args)
 	if err != nil {
 		return err
 	}
-	life, err := strconv.ParseUint(args[1], 10, 64)
-	if err != nil {
-		return err
-	}
+	seed, life := n[0], n[1]
 	data := os.NewFile(3, "data")
 	cursors := []*os.File{os.NewFile(4, "cursor"), os.NewFile(5, "cursor"), os.NewFile(6, "cursor"), os.NewFile(7, "cursor")}
 	m, err := OpenMirror(data, cursors, MirrorOptions{})
@@ -184,16 +178,7 @@ func TestHammerMirror(t *testing.T) {
 	if !held {
 		t.Fatalf("seed %d: the mirror ends at %+v, which is no place of the origin", seed, end)
 	}
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		behind := false
-		for slot := range readers {
-			c, err := ring.ConsumerStats(slot)
-			behind = behind || err != nil || c.Position != end.Position
-		}
-		if !behind {
-			break
-		}
-	}
+	waitConsumers(ring, len(readers), end.Position)
 	stop()
 	read.Wait()
 	for _, r := range readers {
@@ -233,15 +218,7 @@ func mirrorHammerLife(ring *Ring, rng *rand.Rand, seed uint64, life int) error {
 	if err != nil {
 		return err
 	}
-	var said strings.Builder
-	child := exec.Command("/proc/self/exe")
-	child.Env = []string{fmt.Sprintf("%s=%d %d", mirrorHammerEnv, seed, life), "GOMAXPROCS=1"}
-	child.Stderr = &said
-	child.ExtraFiles = append([]*os.File{data}, cursors...)
-	err = child.Start()
-	for _, f := range append(cursors, data) {
-		_ = f.Close()
-	}
+	child, err := startVictim(fmt.Sprintf("%s=%d %d", mirrorHammerEnv, seed, life), append([]*os.File{data}, cursors...))
 	if err != nil {
 		return err
 	}
@@ -250,12 +227,5 @@ func mirrorHammerLife(ring *Ring, rng *rand.Rand, seed uint64, life int) error {
 		time.Sleep(50 * time.Microsecond)
 	}
 	time.Sleep(time.Duration(rng.IntN(3000)) * time.Microsecond)
-	if err := child.Process.Kill(); err != nil {
-		return fmt.Errorf("it ended by itself: %w", err)
-	}
-	_ = child.Wait() // killed: that is the error
-	if said.Len() > 0 {
-		return errors.New(said.String())
-	}
-	return nil
+	return child.kill()
 }

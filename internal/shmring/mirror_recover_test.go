@@ -80,23 +80,39 @@ func TestJumpToForgedPart(t *testing.T) {
 	}
 }
 
+// jumping is a mirror from its beginning, with a lossless reader and one that skips.
+func jumping(t *testing.T) (h *heapRing, m *Mirror, block, skip *Consumer) {
+	t.Helper()
+	h, m = mirrorOf(t, chunkConfig(false), boundary{}, MirrorOptions{})
+	block = h.consumer(t, 0, PolicyBlock, ConsumerOptions{From: FromOldest()})
+	skip = h.consumer(t, 1, PolicySkip, ConsumerOptions{From: FromOldest()})
+	return h, m, block, skip
+}
+
+// drain receives all there is, and returns how much of it was missed.
+func drain(t *testing.T, c *Consumer) (missed uint64) {
+	t.Helper()
+	for {
+		r, err := c.TryReceive()
+		if err == ErrEmpty {
+			return missed
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		missed += r.Missed
+	}
+}
+
 // What a skip reader still has before a jump that a gating reader has not stepped
 // over yet is not announced away: it gets all of it.
 func TestJumpKeepsWhatIsThere(t *testing.T) {
-	h, m := mirrorOf(t, chunkConfig(false), boundary{}, MirrorOptions{})
+	_, m, block, skip := jumping(t)
 	rng := rand.New(rand.NewPCG(1, 1))
-	block := h.consumer(t, 0, PolicyBlock, ConsumerOptions{From: FromOldest()})
-	skip := h.consumer(t, 1, PolicySkip, ConsumerOptions{From: FromOldest()})
 	sent := uint64(0)
 	for m.tail < m.capacity*3/4 {
 		sent += place(t, m, rng, int(granted(t, m)-m.tail))
-		for {
-			if _, err := block.TryReceive(); err == ErrEmpty {
-				break
-			} else if err != nil {
-				t.Fatal(err)
-			}
-		}
+		drain(t, block)
 	}
 	if err := m.Jump(m.tail+5*m.capacity, 7); err != nil {
 		t.Fatal(err)
@@ -104,12 +120,8 @@ func TestJumpKeepsWhatIsThere(t *testing.T) {
 	if limit := granted(t, m); limit != m.tail {
 		t.Fatalf("limit %d behind a jump to %d that a lossless reader has before it", limit, m.tail)
 	}
-	for {
-		if r, err := skip.TryReceive(); err == ErrEmpty {
-			break
-		} else if err != nil || r.Missed != 0 {
-			t.Fatal(r.Missed, err)
-		}
+	if missed := drain(t, skip); missed != 0 {
+		t.Fatalf("%d records are missed", missed)
 	}
 	if s := balanced(t, skip, 0); s.Delivered != sent || s.GapRecords != 7 || s.Position != m.tail {
 		t.Fatalf("%+v of %d records", s, sent)
@@ -119,22 +131,16 @@ func TestJumpKeepsWhatIsThere(t *testing.T) {
 // An overrun reader between two jumps, where a gating reader keeps the target of the
 // second from being announced: it goes on there, and does not wait for the other.
 func TestResyncToUnannouncedTarget(t *testing.T) {
-	h, m := mirrorOf(t, chunkConfig(false), boundary{}, MirrorOptions{})
+	h, m, block, skip := jumping(t)
 	rng := rand.New(rand.NewPCG(2, 2))
-	block := h.consumer(t, 0, PolicyBlock, ConsumerOptions{From: FromOldest()})
-	skip := h.consumer(t, 1, PolicySkip, ConsumerOptions{From: FromOldest()})
 	place(t, m, rng, int(granted(t, m)))
 	sent := m.seq
 	for range 2 {
 		if err := m.Jump(m.tail&^(m.capacity-1)+5*m.capacity+m.chunk*8, 3); err != nil {
 			t.Fatal(err)
 		}
-		for sent == m.seq-3 { // over the first jump only
-			if _, err := block.TryReceive(); err == ErrEmpty {
-				break
-			} else if err != nil {
-				t.Fatal(err)
-			}
+		if sent == m.seq-3 { // over the first jump only
+			drain(t, block)
 		}
 		granted(t, m)
 	}

@@ -137,6 +137,9 @@ func (p *producer) commit(kind uint64, tag uint16, timestamp int64) {
 
 // drop gives the open claim up, if there is one. A claim among many producers
 // is visible to them and becomes a gap; that of a single one never was.
+// It is counted first: of a death between the two stores the ring's statistics
+// know one gap too many (the repair counts it again), never one too few; what
+// readers count is exact.
 func (p *producer) drop() (gap bool) {
 	if gap = p.many && p.frame > 0; gap {
 		p.count(psGapRecords, p.records)

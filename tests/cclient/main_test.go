@@ -23,10 +23,7 @@ var binaries harness.Binaries
 func TestMain(m *testing.M) {
 	switch name := os.Getenv(roleVariable); name {
 	case "":
-		os.Exit(harness.WithBinaries([]string{"brokerd"}, func(b harness.Binaries) int {
-			binaries = b
-			return m.Run()
-		}))
+		os.Exit(harness.Main(m, &binaries))
 	case roleProducer:
 		if err := produce(os.Args[1:]); err != nil {
 			fmt.Fprintln(os.Stderr, err)

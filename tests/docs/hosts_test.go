@@ -122,11 +122,9 @@ func TestHostsInTheReadme(t *testing.T) {
 		}
 		checked++
 		p := harness.NewPlace(t, binaries, "[]")
-		pki := filepath.Join(p.Root, "pki")
-		for _, args := range [][]string{{"init"}, {"issue", "desk"}} {
-			harness.Launch(t, p.Command(append(append([]string{"pki"}, args...), "--dir", pki)...)).Expect(0)
-		}
-		p.Write(strings.ReplaceAll(b.text, "/etc/brokerd/pki", pki))
+		pki := harness.NewAuthority(t, binaries)
+		pki.Issue("desk")
+		p.Write(strings.ReplaceAll(b.text, "/etc/brokerd/pki", pki.Dir))
 		harness.Launch(t, exec.Command(binaries.Brokerd, "--config", p.Config, "--check")).Expect(0)
 	}
 	if checked == 0 {

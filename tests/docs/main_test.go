@@ -17,7 +17,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(claimingRole) != "" {
 		os.Exit(claiming(os.Args[1]))
 	}
-	os.Exit(harness.WithBinaries([]string{"brokerd", "brokerctl"}, func(b harness.Binaries) int {
+	os.Exit(harness.WithBinaries(func(b harness.Binaries) int {
 		binaries = b
 		if out, err := exec.Command("go", "build", "-o", strategyProgram(), "brokerd/examples/strategy").CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "build examples/strategy: %v\n%s", err, out)

@@ -17,10 +17,7 @@ func TestMain(m *testing.M) {
 	if role := os.Getenv(roleVariable); role != "" {
 		os.Exit(playRole(role, os.Args[1:]))
 	}
-	os.Exit(harness.WithBinaries([]string{"brokerd", "brokerctl"}, func(b harness.Binaries) int {
-		binaries = b
-		return m.Run()
-	}))
+	os.Exit(harness.Main(m, &binaries))
 }
 
 // place is where one daemon of these tests lives.

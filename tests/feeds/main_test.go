@@ -10,9 +10,4 @@ import (
 // binaries are what is tested. TestMain sets them once.
 var binaries harness.Binaries
 
-func TestMain(m *testing.M) {
-	os.Exit(harness.WithBinaries([]string{"brokerd", "brokerctl"}, func(b harness.Binaries) int {
-		binaries = b
-		return m.Run()
-	}))
-}
+func TestMain(m *testing.M) { os.Exit(harness.Main(m, &binaries)) }

@@ -97,6 +97,7 @@ func TestPlainLinksAreWarnedAbout(t *testing.T) {
 		t.Errorf("brokerd_problems is %v", got)
 	}
 	a.reload()
+	harness.Eventually(t, "the log has the reload", func() bool { return a.Logged("reloaded") != nil })
 	if warned() != 2 {
 		t.Errorf("the log after a reload has %d warnings, want 2:\n%s", warned(), a.Stderr)
 	}

@@ -17,8 +17,8 @@ func secured(t *testing.T, test func(t *testing.T, keys func(name string) string
 	})
 	t.Run("tls", func(t *testing.T) {
 		t.Parallel()
-		a := newAuthority(t)
-		test(t, func(name string) string { return a.issue(name) })
+		pki := harness.NewAuthority(t, binaries)
+		test(t, func(name string) string { return pki.Issue(name) })
 	})
 }
 

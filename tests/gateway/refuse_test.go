@@ -16,13 +16,13 @@ import (
 // TestRefusalsHaveTheirReasonOnBothSides has b ask a for what it does not get.
 // Each case says what both are, and words of what each is told.
 func TestRefusalsHaveTheirReasonOnBothSides(t *testing.T) {
-	ours, theirs := newAuthority(t), newAuthority(t)
-	for _, a := range []authority{ours, theirs} {
+	ours, theirs := harness.NewAuthority(t, binaries), harness.NewAuthority(t, binaries)
+	for _, a := range []*harness.Authority{ours, theirs} {
 		for _, name := range []string{"a", "b", "stranger"} {
-			a.issue(name)
+			a.Issue(name)
 		}
 	}
-	ours.issue("late", "--valid-from", "2020-01-01", "--days", "1")
+	ours.Issue("late", "--valid-from", "2020-01-01", "--days", "1")
 	ringsOfA := "[{name: md, capacity: 64KiB}, {name: secret, capacity: 64KiB}]"
 	for _, tt := range []struct {
 		name     string
@@ -31,25 +31,25 @@ func TestRefusalsHaveTheirReasonOnBothSides(t *testing.T) {
 		extra    string   // of the peer a in b's configuration
 		atA, atB []string // words of the reason
 	}{
-		{name: "the certificate is of another authority", a: ours.keys("a"), b: theirs.trusting(ours, "b"), mirror: "[md]",
+		{name: "the certificate is of another authority", a: ours.Keys("a"), b: theirs.Files("b").Trusting(ours).YAML(), mirror: "[md]",
 			atA: []string{"certificate", "authority"}, atB: []string{"certificate"}},
-		{name: "the server is of another authority", a: theirs.trusting(ours, "a"), b: ours.keys("b"), mirror: "[md]",
+		{name: "the server is of another authority", a: theirs.Files("a").Trusting(ours).YAML(), b: ours.Keys("b"), mirror: "[md]",
 			atA: []string{"certificate"}, atB: []string{"certificate", "authority"}},
-		{name: "the certificate has expired", a: ours.keys("a"), b: ours.keys("late"), mirror: "[md]",
+		{name: "the certificate has expired", a: ours.Keys("a"), b: ours.Keys("late"), mirror: "[md]",
 			atA: []string{"late", "2020-01-02"}, atB: []string{"expired"}},
-		{name: "nobody lists the name of the certificate", a: ours.keys("a"), b: ours.keys("stranger"), mirror: "[md]",
+		{name: "nobody lists the name of the certificate", a: ours.Keys("a"), b: ours.Keys("stranger"), mirror: "[md]",
 			atA: []string{"stranger"}, atB: []string{"stranger"}},
-		{name: "the server is somebody else", a: ours.keys("stranger"), b: ours.keys("b"), mirror: "[md]",
+		{name: "the server is somebody else", a: ours.Keys("stranger"), b: ours.Keys("b"), mirror: "[md]",
 			atB: []string{"stranger", "a"}},
-		{name: "the ring is not for b", a: ours.keys("a"), b: ours.keys("b"), mirror: "[secret]",
+		{name: "the ring is not for b", a: ours.Keys("a"), b: ours.Keys("b"), mirror: "[secret]",
 			atA: []string{"secret", "b"}, atB: []string{"secret", "export"}},
-		{name: "there is no such ring", a: ours.keys("a"), b: ours.keys("b"), mirror: "[nothing]",
+		{name: "there is no such ring", a: ours.Keys("a"), b: ours.Keys("b"), mirror: "[nothing]",
 			atB: []string{"nothing"}},
-		{name: "a has TLS and b does not", a: ours.keys("a"), b: "off", mirror: "[md]",
+		{name: "a has TLS and b does not", a: ours.Keys("a"), b: "off", mirror: "[md]",
 			atA: []string{"TLS"}, atB: []string{"TLS"}},
-		{name: "b has TLS and a does not", a: "off", b: ours.keys("b"), mirror: "[md]",
+		{name: "b has TLS and a does not", a: "off", b: ours.Keys("b"), mirror: "[md]",
 			atA: []string{"TLS"}, atB: []string{"TLS"}},
-		{name: "no right to hold producers", a: ours.keys("a"), b: ours.keys("b"), mirror: "[{ring: md, policy: block}]",
+		{name: "no right to hold producers", a: ours.Keys("a"), b: ours.Keys("b"), mirror: "[{ring: md, policy: block}]",
 			atA: []string{"md", "gate"}, atB: []string{"md", "gate"}},
 	} {
 		t.Run(strings.ReplaceAll(tt.name, " ", "_"), func(t *testing.T) {
@@ -139,10 +139,11 @@ func TestGarbageIsRefused(t *testing.T) {
 // TestTooOldTLSIsRefused dials with what came before TLS 1.3.
 func TestTooOldTLSIsRefused(t *testing.T) {
 	t.Parallel()
-	pki := newAuthority(t)
-	a := startHost(t, mdRing, gatewayKeys{name: "a", tls: pki.issue("a"), peers: []string{"{name: b}"}})
-	pki.issue("b")
-	cert, err := tls.LoadX509KeyPair(pki.file("b.pem"), pki.file("b-key.pem"))
+	pki := harness.NewAuthority(t, binaries)
+	a := startHost(t, mdRing, gatewayKeys{name: "a", tls: pki.Issue("a"), peers: []string{"{name: b}"}})
+	pki.Issue("b")
+	files := pki.Files("b")
+	cert, err := tls.LoadX509KeyPair(files.Cert, files.Key)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -66,20 +67,19 @@ func TestReloadAddsAndRemovesPeers(t *testing.T) {
 // TestReloadRefusesBadFiles judges certificates before anything changes.
 func TestReloadRefusesBadFiles(t *testing.T) {
 	t.Parallel()
-	pki := newAuthority(t)
-	a := startHost(t, mdRing, gatewayKeys{name: "a", tls: pki.issue("a"), export: "[md]", peers: []string{"{name: b}"}})
-	b := startHost(t, "[]", gatewayKeys{name: "b", tls: pki.issue("b"), silent: true, peers: []string{a.asPeer("[md]")}})
+	pki := harness.NewAuthority(t, binaries)
+	a := startHost(t, mdRing, gatewayKeys{name: "a", tls: pki.Issue("a"), export: "[md]", peers: []string{"{name: b}"}})
+	b := startHost(t, "[]", gatewayKeys{name: "b", tls: pki.Issue("b"), silent: true, peers: []string{a.asPeer("[md]")}})
 	steady := b.waitLink("a", client.LinkRoleMirror, "md", client.LinkConnected)
-	instead := func(of, other string) string {
-		return strings.Replace(pki.keys("a"), pki.file(of), other, 1)
-	}
+	own, others := pki.Files("a"), pki.Files("b")
+	instead := func(of, other string) string { return strings.Replace(own.YAML(), of, other, 1) }
 	for name, broken := range map[string]string{
-		"missing":       pki.keys("nobody"),
-		"not its key":   instead("a-key.pem", pki.file("b-key.pem")),
-		"no PEM":        instead("ca.pem", a.Config),
-		"key for cert":  instead("a.pem", pki.file("a-key.pem")),
-		"a folder":      instead("ca.pem", pki.dir),
-		"an empty file": instead("ca.pem", empty(t, pki)),
+		"missing":       pki.Keys("nobody"),
+		"not its key":   instead(own.Key, others.Key),
+		"no PEM":        instead(own.CA, a.Config),
+		"key for cert":  instead(own.Cert, own.Key),
+		"a folder":      instead(own.CA, pki.Dir),
+		"an empty file": instead(own.CA, empty(t)),
 	} {
 		a.edit("[{name: md, capacity: 64KiB}, {name: more, capacity: 64KiB}]", func(g *gatewayKeys) { g.tls = broken })
 		_, err := a.client.Reload(harness.Bounded(t))
@@ -87,12 +87,12 @@ func TestReloadRefusesBadFiles(t *testing.T) {
 			t.Errorf("%s: the reload succeeds", name)
 			continue
 		}
-		wantIn(t, name, err.Error(), a.Config+": gateway.tls: ", badPath(broken, pki.keys("a")))
+		wantIn(t, name, err.Error(), a.Config+": gateway.tls: ", badPath(broken, own.YAML()))
 		check := harness.Launch(t, a.command("--config", a.Config, "--check"))
 		if code := check.Wait(); code == 0 {
 			t.Errorf("%s: --check is content", name)
 		}
-		wantIn(t, name+" at --check", check.Stderr.String(), a.Config+": gateway.tls: ", badPath(broken, pki.keys("a")))
+		wantIn(t, name+" at --check", check.Stderr.String(), a.Config+": gateway.tls: ", badPath(broken, own.YAML()))
 	}
 	if code := a.Ctl("ring", "show", "more").Wait(); code == 0 {
 		t.Error("a refused reload has made a ring")
@@ -115,33 +115,34 @@ func badPath(broken, good string) string {
 	return "nothing is broken"
 }
 
-func empty(t *testing.T, pki authority) string {
+func empty(t *testing.T) string {
 	t.Helper()
-	if err := os.WriteFile(pki.file("empty.pem"), nil, 0o600); err != nil {
+	file := filepath.Join(t.TempDir(), "empty.pem")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return pki.file("empty.pem")
+	return file
 }
 
 // TestSIGHUPReadsCertificatesAgain gives a another certificate: links that are
 // there stay, and who comes later sees the new one.
 func TestSIGHUPReadsCertificatesAgain(t *testing.T) {
 	t.Parallel()
-	pki := newAuthority(t)
-	a := startHost(t, mdRing, gatewayKeys{name: "a", tls: pki.issue("a"), export: "[md]", peers: []string{"{name: b}", "{name: c}"}})
-	b := startHost(t, "[]", gatewayKeys{name: "b", tls: pki.issue("b"), silent: true, peers: []string{a.asPeer("[md]")}})
+	pki := harness.NewAuthority(t, binaries)
+	a := startHost(t, mdRing, gatewayKeys{name: "a", tls: pki.Issue("a"), export: "[md]", peers: []string{"{name: b}", "{name: c}"}})
+	b := startHost(t, "[]", gatewayKeys{name: "b", tls: pki.Issue("b"), silent: true, peers: []string{a.asPeer("[md]")}})
 	steady := b.waitLink("a", client.LinkRoleMirror, "md", client.LinkConnected)
-	pki.issue("c")
-	old := pki.serial(a.address, "c", "a")
+	pki.Issue("c")
+	old := serial(t, pki.Files("c"), a.address, "a")
 
-	pki.renew("a")
+	renew(t, pki, "a")
 	a.edit(mdRing, func(*gatewayKeys) {})
 	a.Signal(syscall.SIGHUP)
 	harness.Eventually(t, "a has reloaded", func() bool { return a.Logged("reloaded") != nil })
-	if now := pki.serial(a.address, "c", "a"); now == old {
+	if now := serial(t, pki.Files("c"), a.address, "a"); now == old {
 		t.Error("a still shows its old certificate")
 	}
-	c := startHost(t, "[]", gatewayKeys{name: "c", tls: pki.keys("c"), silent: true, peers: []string{a.asPeer("[md]")}})
+	c := startHost(t, "[]", gatewayKeys{name: "c", tls: pki.Keys("c"), silent: true, peers: []string{a.asPeer("[md]")}})
 	c.waitLink("a", client.LinkRoleMirror, "md", client.LinkConnected)
 	a.Publish("md", lines(0, 100))
 	b.waitCaughtUp("md", a, "md")

@@ -69,10 +69,10 @@ func TestHostile(t *testing.T) {
 				t.Errorf("it said %q", p.Stderr)
 			}
 		})
-		if s.certs == "" {
+		if s.pki == nil {
 			s.misbehave(t, misbehaviour{"garbage", nil, "close protocol", "protocol", "kind 47"}, s.python("hostile", "garbage"))
 		}
-		if s.certs != "" {
+		if s.pki != nil {
 			for _, m := range hostileTLS {
 				s.misbehave(t, m, s.python("hostile", m.name))
 			}

@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,12 +16,7 @@ import (
 // binaries are what is tested. TestMain sets them once.
 var binaries harness.Binaries
 
-func TestMain(m *testing.M) {
-	os.Exit(harness.WithBinaries([]string{"brokerd", "brokerctl"}, func(b harness.Binaries) int {
-		binaries = b
-		return m.Run()
-	}))
-}
+func TestMain(m *testing.M) { os.Exit(harness.Main(m, &binaries)) }
 
 const (
 	host    = "exch-1" // what the daemon is called
@@ -47,7 +41,7 @@ type stage struct {
 	*harness.Daemon
 	t       testing.TB
 	address string
-	certs   string // folder of the certificates; "" without TLS
+	pki     *harness.Authority // nil without TLS
 	random  *rand.Rand
 	seed    uint64
 }
@@ -64,12 +58,11 @@ func newStage(t *testing.T, secure bool) stage {
 	p := harness.NewPlace(t, binaries, rings)
 	tls := "off"
 	if secure {
-		s.certs = filepath.Join(p.Root, "pki")
-		p.Output("pki", "init", "--dir", s.certs)
+		s.pki = harness.NewAuthority(t, binaries)
 		for _, name := range []string{host, program, "stranger"} {
-			p.Output("pki", "issue", "--dir", s.certs, name)
+			s.pki.Issue(name)
 		}
-		tls = fmt.Sprintf("{cert: %s, key: %s, ca: %s}", s.file(host+".pem"), s.file(host+"-key.pem"), s.file("ca.pem"))
+		tls = s.pki.Keys(host)
 	}
 	p.Configure(rings, fmt.Sprintf(rightsFormat, tls))
 	s.Daemon = p.Start()
@@ -79,8 +72,6 @@ func newStage(t *testing.T, secure bool) stage {
 	})
 	return s
 }
-
-func (s stage) file(name string) string { return filepath.Join(s.certs, name) }
 
 // links is what the daemon tells of them.
 func (s stage) links() (links client.Links) {
@@ -93,7 +84,7 @@ func (s stage) links() (links client.Links) {
 func (s stage) python(args ...string) *exec.Cmd {
 	cmd := exec.Command("python3", append([]string{"-B", "src/main.py"}, args...)...)
 	cmd.Args = append(cmd.Args, "--address", s.address, "--name", program, "--seed", fmt.Sprint(s.seed%1_000_000))
-	if s.certs != "" {
+	if s.pki != nil {
 		cmd.Args = append(cmd.Args, s.as(program)...)
 	}
 	return cmd
@@ -101,7 +92,7 @@ func (s stage) python(args ...string) *exec.Cmd {
 
 // as are the arguments for whom a certificate was issued to.
 func (s stage) as(name string) []string {
-	return []string{"--cert", s.file(name + ".pem"), "--key", s.file(name + "-key.pem"), "--ca", s.file("ca.pem"), "--server-name", host}
+	return append(s.pki.Files(name).Flags(), "--server-name", host)
 }
 
 // lines are records as text, no two the same, of all lengths up to 200.

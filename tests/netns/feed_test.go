@@ -102,11 +102,12 @@ func (s scenario) run(t *testing.T, all [][]byte) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	w := &world{network: newNetwork(t, s.hosts), rng: rand.New(rand.NewPCG(seed, 0))}
-	certs := ""
+	keys := func(string) string { return "off" }
 	if s.tls {
-		certs = certificates(t)
+		pki := harness.NewAuthority(t, binaries)
+		keys = func(name string) string { return pki.Issue(name) }
 	}
-	w.place(s, certs)
+	w.place(s, keys)
 	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	defer cancel()
 
@@ -142,7 +143,7 @@ func (s scenario) run(t *testing.T, all [][]byte) {
 }
 
 // place starts the daemons: the feed is host a's, the others mirror it.
-func (w *world) place(s scenario, certs string) {
+func (w *world) place(s scenario, keys func(name string) string) {
 	everybody := "{users: [root]}"
 	rings := fmt.Sprintf("[{name: feed, capacity: %s, demote_after: 100ms, allow: {produce: %[2]s, consume: %[2]s, gate: %[2]s}}]", s.capacity, everybody)
 	peers := ""
@@ -154,9 +155,9 @@ func (w *world) place(s scenario, certs string) {
 		fmt.Sprintf("%s:%d", w.address(0), gatewayPort), everybody, everybody)
 	for i := range s.hosts {
 		if i == 0 {
-			w.hosts = append(w.hosts, w.newHost(i, certs, rings, listen))
+			w.hosts = append(w.hosts, w.newHost(i, keys, rings, listen))
 		} else {
-			w.hosts = append(w.hosts, w.newHost(i, certs, "[]", mirror))
+			w.hosts = append(w.hosts, w.newHost(i, keys, "[]", mirror))
 		}
 		w.hosts[i].start()
 	}

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"testing"
 	"time"
 
 	"brokerd/client"
@@ -23,15 +20,12 @@ type host struct {
 	daemon *harness.Daemon
 }
 
-// newHost prepares the host with that number of a network.
-func (n *network) newHost(number int, certs, rings, gateway string) *host {
+// newHost prepares the host with that number of a network. keys gives it its value
+// of gateway.tls.
+func (n *network) newHost(number int, keys func(name string) string, rings, gateway string) *host {
 	n.t.Helper()
 	name := string(rune('a' + number))
-	tls := "off"
-	if certs != "" {
-		tls = fmt.Sprintf("{cert: %[1]s/%[2]s.pem, key: %[1]s/%[2]s-key.pem, ca: %[1]s/ca.pem}", certs, name)
-	}
-	p := harness.NewPlace(n.t, binaries, rings, fmt.Sprintf("limits: {memory: 4GiB}\ngateway:\n  name: %s\n  tls: %s\n  dead_after: 1s\n%s", name, tls, gateway))
+	p := harness.NewPlace(n.t, binaries, rings, fmt.Sprintf("limits: {memory: 4GiB}\ngateway:\n  name: %s\n  tls: %s\n  dead_after: 1s\n%s", name, keys(name), gateway))
 	p.Inside = []string{"ip", "netns", "exec", n.hosts[number]}
 	return &host{Place: p, name: name}
 }
@@ -42,17 +36,6 @@ func (h *host) start() { h.daemon = h.Start() }
 func (h *host) kill() {
 	h.daemon.Kill()
 	h.start()
-}
-
-// certificates makes a CA and a certificate for each of a, b and c, with the product's own tool.
-func certificates(t *testing.T) string {
-	t.Helper()
-	dir := filepath.Join(t.TempDir(), "pki")
-	for _, args := range [][]string{{"init"}, {"issue", "a"}, {"issue", "b"}, {"issue", "c"}} {
-		argv := append(append([]string{"pki"}, args...), "--dir", dir)
-		harness.Launch(t, exec.Command(binaries.Brokerctl, argv...)).Expect(0)
-	}
-	return dir
 }
 
 // publish sends the feed line by line, spread over d.

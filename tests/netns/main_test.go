@@ -12,12 +12,7 @@ import (
 // binaries are what is tested. TestMain sets them once.
 var binaries harness.Binaries
 
-func TestMain(m *testing.M) {
-	os.Exit(harness.WithBinaries([]string{"brokerd", "brokerctl"}, func(b harness.Binaries) int {
-		binaries = b
-		return m.Run()
-	}))
-}
+func TestMain(m *testing.M) { os.Exit(harness.Main(m, &binaries)) }
 
 // counter gives each network of this process a name of its own.
 type counter struct{ n atomic.Int32 }

@@ -18,10 +18,7 @@ func TestMain(m *testing.M) {
 	if name := os.Getenv(roleVariable); name != "" {
 		os.Exit(playRole(name, os.Args[1:]))
 	}
-	os.Exit(harness.WithBinaries([]string{"brokerd"}, func(b harness.Binaries) int {
-		binaries = b
-		return m.Run()
-	}))
+	os.Exit(harness.Main(m, &binaries))
 }
 
 func playRole(name string, args []string) int {

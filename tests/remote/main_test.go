@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -18,19 +17,13 @@ import (
 // binaries are what is tested. TestMain sets them once.
 var binaries harness.Binaries
 
-func TestMain(m *testing.M) {
-	os.Exit(harness.WithBinaries([]string{"brokerd", "brokerctl"}, func(b harness.Binaries) int {
-		binaries = b
-		return m.Run()
-	}))
-}
+func TestMain(m *testing.M) { os.Exit(harness.Main(m, &binaries)) }
 
 // site is a host with a gateway, and what a client needs to reach it.
 type site struct {
 	harness.Place
-	address string // of the gateway
-	tls     bool
-	pki     string // folder of the certificates
+	address string             // of the gateway
+	pki     *harness.Authority // nil without TLS
 }
 
 // clientName is the client of these tests, as the site lists it.
@@ -40,22 +33,20 @@ const clientName = "desk"
 // orders, and nothing with others.
 func newSite(t *testing.T, tls bool, rings string, more ...string) *site {
 	t.Helper()
-	s := &site{tls: tls, address: freeAddress(t)}
-	gateway := "tls: off"
+	s := &site{address: freeAddress(t)}
+	keys := "off"
 	if tls {
-		s.pki = filepath.Join(t.TempDir(), "pki")
-		s.certificate(t, "init")
-		s.certificate(t, "issue", "hostA", "--san", "127.0.0.1")
-		s.certificate(t, "issue", clientName)
-		gateway = fmt.Sprintf("tls: {cert: %[1]s/hostA.pem, key: %[1]s/hostA-key.pem, ca: %[1]s/ca.pem}", s.pki)
+		s.pki = harness.NewAuthority(t, binaries)
+		keys = s.pki.Issue("hostA", "--san", "127.0.0.1")
+		s.pki.Issue(clientName)
 	}
 	s.Place = harness.NewPlace(t, binaries, rings, append(more, fmt.Sprintf(`gateway:
   name: hostA
   listen: %s
-  %s
+  tls: %s
   peers:
     - name: %s
-      allow: {export: [md, orders], import: [md, orders], gate: [md, orders]}`, s.address, gateway, clientName))...)
+      allow: {export: [md, orders], import: [md, orders], gate: [md, orders]}`, s.address, keys, clientName))...)
 	return s
 }
 
@@ -71,21 +62,11 @@ func freeAddress(t *testing.T) string {
 	return ln.Addr().String()
 }
 
-func (s *site) certificate(t *testing.T, args ...string) {
-	t.Helper()
-	out, err := exec.Command(binaries.Brokerctl, append([]string{"pki"}, append(args, "--dir", s.pki)...)...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("pki %v: %v\n%s", args, err, out)
-	}
-}
-
 // remote is brokerctl that attaches at an address over TCP.
 func (s *site) remote(address string, args ...string) *exec.Cmd {
 	flags := []string{"--address", address, "--tls", "off", "--as-peer", clientName}
-	if s.tls {
-		flags = []string{
-			"--address", address, "--cert", s.pki + "/" + clientName + ".pem", "--key", s.pki + "/" + clientName + "-key.pem", "--ca", s.pki + "/ca.pem",
-		}
+	if s.pki != nil {
+		flags = append([]string{"--address", address}, s.pki.Files(clientName).Flags()...)
 	}
 	return exec.Command(binaries.Brokerctl, append(append(flags, "attach"), args...)...)
 }
@@ -102,11 +83,9 @@ func (s *site) launch(input, address string, args ...string) *harness.Process {
 func (s *site) dial(t *testing.T, address string) *client.Remote {
 	t.Helper()
 	o := client.TCPOptions{Address: address, Plain: true, Name: clientName, WaitFor: harness.Patience}
-	if s.tls {
-		o = client.TCPOptions{
-			Address: address, Cert: s.pki + "/" + clientName + ".pem", Key: s.pki + "/" + clientName + "-key.pem", CA: s.pki + "/ca.pem",
-			WaitFor: harness.Patience,
-		}
+	if s.pki != nil {
+		f := s.pki.Files(clientName)
+		o = client.TCPOptions{Address: address, Cert: f.Cert, Key: f.Key, CA: f.CA, WaitFor: harness.Patience}
 	}
 	r, err := client.DialTCP(harness.Bounded(t), o)
 	if err != nil {

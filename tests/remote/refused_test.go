@@ -2,7 +2,6 @@ package remote_test
 
 import (
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -48,26 +47,26 @@ func TestRefused(t *testing.T) {
 // only. Each is told why.
 func TestStrangers(t *testing.T) {
 	s := newSite(t, true, someRings)
-	s.certificate(t, "issue", "old", "--valid-from", "2020-01-01", "--days", "1")
-	s.certificate(t, "issue", "nobody")
+	s.pki.Issue("old", "--valid-from", "2020-01-01", "--days", "1")
+	s.pki.Issue("nobody")
 	other := newSite(t, true, someRings) // another authority
 	plain := newSite(t, false, someRings)
 	d := s.Start()
 	plain.Start()
-	with := func(pki, name, ca, address string, more ...string) *exec.Cmd {
-		args := append([]string{"--address", address, "--cert", filepath.Join(pki, name+".pem"), "--key", filepath.Join(pki, name+"-key.pem"),
-			"--ca", filepath.Join(ca, "ca.pem")}, more...)
+	own := s.pki.Files(clientName)
+	with := func(files harness.Files, address string, more ...string) *exec.Cmd {
+		args := append(append(files.Flags(), "--address", address), more...)
 		return exec.Command(binaries.Brokerctl, append(args, "attach", "md", "--as", "consumer")...)
 	}
 	for _, r := range []refusal{
-		{"another authority's client", with(other.pki, clientName, s.pki, s.address), 4, "certificate"},
-		{"an expired certificate", with(s.pki, "old", s.pki, s.address), 4, "expired"},
-		{"an unlisted name", with(s.pki, "nobody", s.pki, s.address), 4, "nobody"},
-		{"another authority's gateway", with(s.pki, clientName, other.pki, s.address), 3, "not to be trusted"},
-		{"another server name", with(s.pki, clientName, s.pki, s.address, "--server-name", "hostB"), 3, "hostB"},
-		{"TLS to a plain gateway", with(s.pki, clientName, s.pki, plain.address), 1, "TLS"},
+		{"another authority's client", with(other.pki.Files(clientName).Trusting(s.pki), s.address), 4, "certificate"},
+		{"an expired certificate", with(s.pki.Files("old"), s.address), 4, "expired"},
+		{"an unlisted name", with(s.pki.Files("nobody"), s.address), 4, "nobody"},
+		{"another authority's gateway", with(own.Trusting(other.pki), s.address), 3, "not to be trusted"},
+		{"another server name", with(own, s.address, "--server-name", "hostB"), 3, "hostB"},
+		{"TLS to a plain gateway", with(own, plain.address), 1, "TLS"},
 		{"plain to a TLS gateway", plain.remote(s.address, "md", "--as", "consumer"), 1, "TLS"},
-		{"no such file", with(s.pki, "missing", s.pki, s.address), 2, "missing.pem"},
+		{"no such file", with(s.pki.Files("missing"), s.address), 2, "missing.pem"},
 		{"nobody there", plain.remote(freeAddress(t), "md", "--as", "consumer"), 3, "connection refused"},
 		{"an unlisted name without TLS", exec.Command(binaries.Brokerctl, "--address", plain.address, "--tls", "off", "--as-peer", "nobody", "attach", "md", "--as", "consumer"), 4, "md"},
 	} {

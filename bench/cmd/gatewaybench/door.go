@@ -21,11 +21,8 @@ func doorWake(args []string) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	door, err := shmring.NewDoor()
-	if err == nil {
-		err = door.Add(c)
-	}
-	if err != nil {
+	door := shmring.NewDoor()
+	if err := door.Add(c); err != nil {
 		return 0, err
 	}
 	ready("")

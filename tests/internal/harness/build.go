@@ -6,18 +6,27 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"testing"
 )
 
 // Version is what the commands under test are told to be.
 const Version = "v0.0.0-test"
 
 // Binaries are the paths of what is tested, and of the test binary itself, where
-// any user may run them; a command that was not asked for is not there.
+// any user may run them.
 type Binaries struct{ Brokerd, Brokerctl, Self string }
 
-// WithBinaries builds commands, such as "brokerd", as the Makefile does, calls
-// run and removes them. It is for TestMain: the result is the exit code.
-func WithBinaries(commands []string, run func(Binaries) int) int {
+// Main is WithBinaries that sets *b and runs the tests.
+func Main(m *testing.M, b *Binaries) int {
+	return WithBinaries(func(built Binaries) int {
+		*b = built
+		return m.Run()
+	})
+}
+
+// WithBinaries builds brokerd and brokerctl as the Makefile does, calls run and
+// removes them. It is for TestMain: the result is the exit code.
+func WithBinaries(run func(Binaries) int) int {
 	dir, err := os.MkdirTemp("", "brokerd-test-bin-")
 	if err == nil {
 		defer os.RemoveAll(dir)
@@ -25,7 +34,7 @@ func WithBinaries(commands []string, run func(Binaries) int) int {
 	}
 	b := Binaries{filepath.Join(dir, "brokerd"), filepath.Join(dir, "brokerctl"), filepath.Join(dir, "self")}
 	if err == nil {
-		err = b.build(dir, commands)
+		err = b.build(dir)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -34,11 +43,8 @@ func WithBinaries(commands []string, run func(Binaries) int) int {
 	return run(b)
 }
 
-func (b Binaries) build(dir string, commands []string) error {
-	cmd := exec.Command("go", "build", "-o", dir+"/", "-ldflags", "-X main.version="+Version)
-	for _, c := range commands {
-		cmd.Args = append(cmd.Args, "brokerd/cmd/"+c)
-	}
+func (b Binaries) build(dir string) error {
+	cmd := exec.Command("go", "build", "-o", dir+"/", "-ldflags", "-X main.version="+Version, "brokerd/cmd/brokerd", "brokerd/cmd/brokerctl")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the commands: %w\n%s", err, out)

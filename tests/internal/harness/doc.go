@@ -1,6 +1,6 @@
 // Package harness runs the built commands for tests: it builds them, gives a
-// daemon a place of its own, starts, stops and kills processes, and waits for
-// what they do.
+// daemon a place of its own and certificates, starts, stops and kills processes,
+// and waits for what they do.
 //
 // It owns the processes and folders that it makes; each ends with its test, and
 // the processes also with the test binary. Only tests below tests/ may call it.
