@@ -2,7 +2,7 @@
 
 PREFIX   ?= /usr/local
 DESTDIR  ?=
-FUZZTIME ?= 5s
+FUZZTIME ?= 10000x
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 BINDIR      := $(PREFIX)/bin
@@ -51,7 +51,7 @@ cross: ## build and vet for arm64
 model: ## step the ring through every interleaving of small sizes; prints the state counts
 	go test -count=1 -tags ringmodel ./internal/shmring -run Model -v
 
-fuzz: ## run each fuzz target for FUZZTIME (default 5s)
+fuzz: ## run each fuzz target for FUZZTIME: inputs (default 10000x) or a time (1m)
 	@go run ./tests/cmd/gotest -only fuzz -fuzztime $(FUZZTIME)
 
 deps: ## install what the tests need from Debian, as root; quick when it is there

@@ -2,11 +2,12 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // mixed is a module with every outcome a test can have.
@@ -155,7 +156,7 @@ func TestEveryFuzzTargetIsFoundAndRun(t *testing.T) {
 	if err := os.RemoveAll("syntax"); err != nil {
 		t.Fatal(err)
 	}
-	ok, out := runSection(section{"fuzz", fuzz(time.Second)}, false)
+	ok, out := runSection(section{"fuzz", fuzz("200x")}, false)
 	if ok {
 		t.Error("a target with a flaw passed")
 	}
@@ -163,9 +164,26 @@ func TestEveryFuzzTargetIsFoundAndRun(t *testing.T) {
 	expectLastLine(t, out, "1 passed, 1 failed, 0 skipped")
 }
 
+func TestStepsTogetherAddUp(t *testing.T) {
+	step := func(text string, err error) func(*tally) error {
+		return func(t *tally) error {
+			t.passed++
+			t.fail(text)
+			fmt.Fprintln(t.w, text)
+			return err
+		}
+	}
+	ok, out := runSection(section{"both", together(step("one", nil), step("two", errors.New("no test ran")))}, false)
+	if ok {
+		t.Error("a failed step passed")
+	}
+	expect(t, out, "one\ntwo\n", "both: no test ran")
+	expectLastLine(t, out, "2 passed, 3 failed, 0 skipped")
+}
+
 func TestNoFuzzTargetFails(t *testing.T) {
 	write(t, map[string]string{"go.mod": "module none\n\ngo 1.26.0\n", "n_test.go": "package n\n"})
-	ok, out := runSection(section{"fuzz", fuzz(time.Second)}, false)
+	ok, out := runSection(section{"fuzz", fuzz("200x")}, false)
 	if ok {
 		t.Error("fuzzing nothing passed")
 	}
@@ -199,11 +217,11 @@ func TestLineAtAndPastTheLimit(t *testing.T) {
 }
 
 func TestPlanNamesItsSections(t *testing.T) {
-	_, err := plan(time.Second, "absent")
+	_, err := plan("1x", "absent")
 	if err == nil || !strings.Contains(err.Error(), `"absent"`) || !strings.Contains(err.Error(), "lint") {
 		t.Errorf("got %v", err)
 	}
-	one, err := plan(time.Second, "fuzz")
+	one, err := plan("1x", "fuzz")
 	if err != nil || len(one) != 1 || one[0].name != "fuzz" {
 		t.Errorf("got %v, %v", one, err)
 	}

@@ -2,7 +2,7 @@
 // progress as it comes and failures in full, and ends with what was skipped and the line
 // "N passed, N failed, N skipped".
 //
-// It owns nothing but its children: go and make, which it starts one at a time. It trusts their output.
+// It owns nothing but its children: go and make, which it starts in the order of the plan. It trusts their output.
 // Exit status: 0 all passed (skips are listed), 1 something failed, or was skipped while REQUIRE_ALL=1 is set;
 // 2 usage.
 package main
@@ -11,15 +11,14 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"time"
 )
 
 func main() {
 	only := flag.String("only", "", "run the `section` of this name only")
-	fuzzTime := flag.Duration("fuzztime", 5*time.Second, "how long each fuzz target runs")
+	fuzzTime := flag.String("fuzztime", "10000x", "how long each fuzz target runs: a `number` of inputs (10000x) or a time (5s)")
 	flag.Parse()
-	if flag.NArg() > 0 || *fuzzTime <= 0 {
-		fmt.Fprintln(os.Stderr, "gotest: takes no arguments, and a -fuzztime above 0")
+	if flag.NArg() > 0 {
+		fmt.Fprintln(os.Stderr, "gotest: takes no arguments")
 		flag.Usage()
 		os.Exit(2)
 	}

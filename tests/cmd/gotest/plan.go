@@ -5,11 +5,13 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
-	"time"
 )
 
 // testTimeout bounds one section of tests; a hang shows its goroutines and fails.
 const testTimeout = "-timeout=15m"
+
+// modelHalf matches the tests of the model check that take about half of its time.
+const modelHalf = "^TestModel(Many|Sleep)"
 
 // section is one step of the run. run reports into the tally; an error is a failure of the step as a whole.
 type section struct {
@@ -18,7 +20,7 @@ type section struct {
 }
 
 // plan returns the sections in their order, cheap and telling ones first; only, when not empty, picks one.
-func plan(fuzzTime time.Duration, only string) ([]section, error) {
+func plan(fuzzTime, only string) ([]section, error) {
 	packages, err := goList("./...")
 	if err != nil {
 		return nil, err
@@ -36,7 +38,10 @@ func plan(fuzzTime time.Duration, only string) ([]section, error) {
 		{"race", goTest(quiet, append([]string{"-race"}, units...)...)},
 		// One package at a time: these tests start processes and count syscalls, allocations and milliseconds.
 		{"plain", goTest(quiet, append([]string{"-p=1"}, plain...)...)},
-		{"model", goTest(chatty, "-tags=ringmodel", "-run=Model", "./internal/shmring")},
+		// The model check steps one schedule at a time, so two processes share it.
+		{"model", together(
+			goTest(chatty, "-tags=ringmodel", "-run="+modelHalf, "./internal/shmring"),
+			goTest(chatty, "-tags=ringmodel", "-run=^TestModel", "-skip="+modelHalf, "./internal/shmring"))},
 		{"fuzz", fuzz(fuzzTime)},
 		{"deploy", goTest(quiet, "./tests/deploy")},
 		{"bench", command("make", "-C", "bench", "test")}, // a module of its own: it builds and works, nothing is timed

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -36,6 +38,28 @@ func runAll(w io.Writer, sections []section, requireAll bool) bool {
 		results = append(results, result{s.name, took, t})
 	}
 	return report(w, results, requireAll)
+}
+
+// together returns a step that runs others at once and shows what they print one after the other.
+func together(steps ...func(*tally) error) func(*tally) error {
+	return func(t *tally) error {
+		parts := make([]tally, len(steps))
+		prints := make([]bytes.Buffer, len(steps))
+		errs := make([]error, len(steps))
+		var all sync.WaitGroup
+		for i, step := range steps {
+			parts[i].w = &prints[i]
+			all.Go(func() { errs[i] = step(&parts[i]) })
+		}
+		all.Wait()
+		for i, part := range parts {
+			fmt.Fprint(t.w, prints[i].String())
+			t.passed += part.passed
+			t.failed = append(t.failed, part.failed...)
+			t.skips = append(t.skips, part.skips...)
+		}
+		return errors.Join(errs...)
+	}
 }
 
 // command returns a step that passes when the command exits with 0; its output is shown as it comes.
