@@ -4,13 +4,13 @@ import (
 	"os"
 	"runtime"
 	"strings"
+
+	"brokerd/bench/internal/results"
 )
 
 // Machine is what the figures belong to.
 type Machine struct {
-	Kernel     string   `json:"kernel"`
-	CPU        string   `json:"cpu"`
-	Cores      int      `json:"cores"`
+	results.Machine
 	Caches     []string `json:"caches"` // of the first core
 	Compiler   string   `json:"compiler"`
 	Flags      string   `json:"flags"`
@@ -20,42 +20,13 @@ type Machine struct {
 
 func machineFacts(compiler string) Machine {
 	return Machine{
-		Kernel:     firstLine("/proc/sys/kernel/osrelease"),
-		CPU:        cpuModel(),
-		Cores:      runtime.NumCPU(),
+		Machine:    results.ThisMachine(),
 		Caches:     caches(),
 		Compiler:   compiler,
 		Flags:      "-std=c11 -O3 -march=native",
 		Go:         runtime.Version(),
-		LoadBefore: loadAverage(),
+		LoadBefore: results.LoadAverage(),
 	}
-}
-
-func loadAverage() string {
-	return firstLine("/proc/loadavg")
-}
-
-// firstLine of a file, or "unknown": a missing fact is no reason to stop.
-func firstLine(path string) string {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return "unknown"
-	}
-	line, _, _ := strings.Cut(string(text), "\n")
-	return line
-}
-
-func cpuModel() string {
-	text, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return "unknown"
-	}
-	for line := range strings.Lines(string(text)) {
-		if name, value, found := strings.Cut(line, ":"); found && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return "unknown"
 }
 
 func caches() []string {
@@ -68,7 +39,7 @@ func caches() []string {
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), "index") {
 			at := dir + e.Name() + "/"
-			all = append(all, "L"+firstLine(at+"level")+" "+firstLine(at+"type")+" "+firstLine(at+"size"))
+			all = append(all, "L"+results.FirstLine(at+"level")+" "+results.FirstLine(at+"type")+" "+results.FirstLine(at+"size"))
 		}
 	}
 	return all

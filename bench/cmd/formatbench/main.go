@@ -20,6 +20,7 @@ import (
 
 	"brokerd/bench/internal/measure"
 	"brokerd/bench/internal/reference"
+	"brokerd/bench/internal/results"
 )
 
 const (
@@ -103,9 +104,9 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	if err := measureAll(ctx, runner, o, &report, progress); err != nil {
 		return err
 	}
-	report.LoadAfter = loadAverage()
+	report.LoadAfter = results.LoadAverage()
 	path := filepath.Join(o.results, report.Date.Format(time.DateOnly)+"-format.json")
-	if err := report.write(path); err != nil {
+	if err := results.Write(path, report); err != nil {
 		return err
 	}
 	report.print(out)

@@ -13,6 +13,7 @@ import (
 
 	"brokerd/bench/internal/measure"
 	"brokerd/bench/internal/reference"
+	"brokerd/bench/internal/results"
 )
 
 func TestVerdictAtTheLimit(t *testing.T) {
@@ -130,7 +131,7 @@ func TestReport(t *testing.T) {
 		}
 	}
 	path := filepath.Join(t.TempDir(), "new", "format.json")
-	if err := r.write(path); err != nil {
+	if err := results.Write(path, r); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(path)

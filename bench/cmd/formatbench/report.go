@@ -1,11 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -21,24 +18,6 @@ type Report struct {
 	Usual     reference.Usual  `json:"usual_probe"`
 	LoadAfter string           `json:"load_after"`
 	Results   []measure.Result `json:"results"`
-}
-
-// write replaces the file at path as a whole.
-func (r *Report) write(path string) error {
-	text, err := json.MarshalIndent(r, "", " ")
-	if err != nil {
-		return fmt.Errorf("encode results: %w", err)
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fmt.Errorf("results: %w", err)
-	}
-	if err := os.WriteFile(path+".new", append(text, '\n'), 0o644); err != nil {
-		return fmt.Errorf("results: %w", err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return fmt.Errorf("results: %w", err)
-	}
-	return nil
 }
 
 // print writes the machine, then a Markdown table for each group.

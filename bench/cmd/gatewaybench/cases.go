@@ -1,9 +1,6 @@
 package main
 
-import (
-	"context"
-	"strconv"
-)
+import "context"
 
 // cases is everything that is measured. Bars and floors are ratios ours/reference, or, for the cost of
 // idle connections, what one may cost.
@@ -43,7 +40,8 @@ func (b *bench) bareWake(ctx context.Context) (float64, error) { return b.wakeBy
 func (b *bench) doorWake(ctx context.Context) (float64, error) { return b.wakeBy(ctx, "door") }
 
 func (b *bench) wakeBy(ctx context.Context, role string) (float64, error) {
-	p, _, err := start(ctx, "0,1", role, strconv.Itoa(b.sizes.messages), strconv.FormatInt(b.sizes.gapNanos, 10))
+	count, gap := b.pacing()
+	p, _, err := start(ctx, "0,1", role, count, gap)
 	if err != nil {
 		return 0, err
 	}

@@ -1,18 +1,12 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"brokerd/internal/wire"
@@ -27,42 +21,41 @@ type idle struct {
 // idleTime is how long wake-ups are counted.
 const idleTime = 3 * time.Second
 
-// start runs the daemon that they connect to.
-func (i *idle) start(ctx context.Context) (*host, error) {
+// with runs the daemon, connects so many clients to it, and measures.
+func (i *idle) with(ctx context.Context, count int, measure func(h *host, open *clients) (float64, error)) (float64, error) {
 	h, err := i.b.newHost("a", "0")
-	if err != nil {
-		return nil, err
-	}
-	gateway := fmt.Sprintf("gateway:\n  name: a\n  listen: %s\n  tls: %s\n  peers: [{name: b}]\n", h.address, h.tls(i.tls))
-	if err := h.start(ctx, gateway+"rings:\n"+i.b.ring("feed", 1<<20, true)); err != nil {
-		h.remove()
-		return nil, err
-	}
-	return h, nil
-}
-
-// bytesEach is the growth of the daemon's resident memory for each idle client.
-func (i *idle) bytesEach(ctx context.Context) (float64, error) {
-	h, err := i.start(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer h.remove()
+	gateway := fmt.Sprintf("gateway:\n  name: a\n  listen: %s\n  tls: %s\n  peers: [{name: b}]\n", h.address, h.tls(i.tls))
+	if err := h.start(ctx, gateway+"rings:\n"+i.b.ring("feed", 1<<20, true)); err != nil {
+		return 0, err
+	}
 	var open clients
 	defer func() { open.close() }()
-	if err := i.connect(h, &open, i.b.sizes.clients/10); err != nil { // so that what is allocated once does not count
+	if err := i.connect(h, &open, count); err != nil {
 		return 0, err
 	}
-	before, err := resident(h.pid())
-	if err == nil {
-		err = i.connect(h, &open, i.b.sizes.clients)
-	}
-	if err != nil {
-		return 0, err
-	}
-	time.Sleep(time.Second) // whatever is still under way
-	after, err := resident(h.pid())
-	return float64(after-before) / float64(i.b.sizes.clients), err
+	return measure(h, &open)
+}
+
+// bytesEach is the growth of the daemon's resident memory for each idle client. A tenth as many are there
+// before: what is allocated once does not count.
+func (i *idle) bytesEach(ctx context.Context) (float64, error) {
+	count := i.b.sizes.clients
+	return i.with(ctx, count/10, func(h *host, open *clients) (float64, error) {
+		before, err := resident(h.pid())
+		if err == nil {
+			err = i.connect(h, open, count)
+		}
+		if err != nil {
+			return 0, err
+		}
+		time.Sleep(time.Second) // whatever is still under way
+		after, err := resident(h.pid())
+		return float64(after-before) / float64(count), err
+	})
 }
 
 // wakes is how often the daemon's threads wake a second while all clients are idle.
@@ -74,18 +67,10 @@ func (i *idle) wakes(ctx context.Context) (float64, error) {
 func (i *idle) wakesAlone(ctx context.Context) (float64, error) { return i.wakesWith(ctx, 0) }
 
 func (i *idle) wakesWith(ctx context.Context, count int) (float64, error) {
-	h, err := i.start(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer h.remove()
-	var open clients
-	defer func() { open.close() }()
-	if err := i.connect(h, &open, count); err != nil {
-		return 0, err
-	}
-	time.Sleep(time.Second) // whatever is still under way
-	return wakesOf(h.pid())
+	return i.with(ctx, count, func(h *host, _ *clients) (float64, error) {
+		time.Sleep(time.Second) // whatever is still under way
+		return wakesOf(h.pid())
+	})
 }
 
 // wakesOf is how often the threads of a process wake a second.
@@ -110,7 +95,7 @@ func (c clients) close() {
 
 // connect adds count clients, each of which has been welcomed.
 func (i *idle) connect(h *host, open *clients, count int) error {
-	config, err := i.config()
+	config, err := tlsConfig(i.b.certsIf(i.tls), "b")
 	if err != nil {
 		return err
 	}
@@ -124,29 +109,11 @@ func (i *idle) connect(h *host, open *clients, count int) error {
 	return nil
 }
 
-func (i *idle) config() (*tls.Config, error) {
-	if !i.tls {
-		return nil, nil
-	}
-	pair, err := tls.LoadX509KeyPair(i.b.certs+"/b.pem", i.b.certs+"/b-key.pem")
-	if err != nil {
-		return nil, err
-	}
-	config, err := tlsConfig(i.b.certs)
-	if err == nil {
-		config.Certificates = []tls.Certificate{pair}
-	}
-	return config, err
-}
-
 // greet connects as a remote client does, and waits for the welcome.
 func greet(address string, config *tls.Config) (net.Conn, error) {
-	c, err := net.Dial("tcp", address)
+	c, err := dial(address, config)
 	if err != nil {
 		return nil, err
-	}
-	if config != nil {
-		c = tls.Client(c, config)
 	}
 	hello := wire.LinkHelloFrame{VersionMin: 1, VersionMax: 1, Name: "b", Agent: "gatewaybench"}
 	if _, err := c.Write(hello.Append(nil)); err != nil {
@@ -168,45 +135,4 @@ func greet(address string, config *tls.Config) (net.Conn, error) {
 		return nil, errors.Join(fmt.Errorf("frame of kind %d: %q", h.Kind, rest), c.Close())
 	}
 	return c, nil
-}
-
-// pid of brokerd itself, which taskset has become.
-func (h *host) pid() int { return h.cmd.Process.Pid }
-
-// resident is VmRSS in bytes.
-func resident(pid int) (int64, error) {
-	kib, err := statusField(pid, "status", "VmRSS:")
-	return kib << 10, err
-}
-
-// voluntarySwitches counts, over all threads, how often they went to sleep.
-func voluntarySwitches(pid int) (sum int64, err error) {
-	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
-	if err != nil {
-		return 0, err
-	}
-	for _, t := range tasks {
-		n, err := statusField(pid, "task/"+filepath.Base(t)+"/status", "voluntary_ctxt_switches:")
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return 0, err
-		}
-		sum += n
-	}
-	return sum, nil
-}
-
-func statusField(pid int, file, field string) (int64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
-	if err != nil {
-		return 0, err
-	}
-	for s := bufio.NewScanner(bytes.NewReader(text)); s.Scan(); {
-		if value, ok := strings.CutPrefix(s.Text(), field); ok {
-			return strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
-		}
-	}
-	return 0, fmt.Errorf("/proc/%d/%s has no %s", pid, file, field)
 }

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -123,29 +121,4 @@ func arrived(ctx context.Context, h *host, link int, end uint64) error {
 		return fmt.Errorf("link to %s: %w: %s", h.name, err, h.log.String())
 	}
 	return nil
-}
-
-// clockTick is the unit of /proc/PID/stat, USER_HZ.
-const clockTick = 10 * time.Millisecond
-
-// cpuTime is what a process has used so far.
-func cpuTime(pid int) (time.Duration, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	_, rest, _ := strings.Cut(string(text), ") ") // the name may hold anything
-	fields := strings.Fields(rest)
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("/proc/%d/stat: %q", pid, text)
-	}
-	var sum int64
-	for _, f := range fields[11:13] { // utime, stime
-		n, err := strconv.ParseInt(f, 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("/proc/%d/stat: %w", pid, err)
-		}
-		sum += n
-	}
-	return time.Duration(sum) * clockTick, nil
 }

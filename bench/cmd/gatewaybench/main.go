@@ -17,6 +17,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"brokerd/bench/internal/results"
 )
 
 const pairsMax = 101
@@ -102,12 +104,12 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	if len(report.Results) == 0 {
 		return fmt.Errorf("-only %s: no case has such a name", o.only)
 	}
-	report.LoadAfter = firstLine("/proc/loadavg")
+	report.LoadAfter = results.LoadAverage()
 	path := filepath.Join(o.results, report.Date.Format(time.DateOnly)+"-gateway.json")
 	if o.quick || o.only != "" {
 		path = filepath.Join("build", "partial-gateway.json") // not what -check is to find
 	}
-	if err := report.write(path); err != nil {
+	if err := results.Write(path, report); err != nil {
 		return err
 	}
 	report.print(out)

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"brokerd/bench/internal/measure"
+	"brokerd/bench/internal/results"
 )
 
 func TestParse(t *testing.T) {
@@ -126,17 +127,17 @@ func TestReportAndCheck(t *testing.T) {
 	older := Report{Results: []Result{{Case: Case{Name: "bad", Floor: 1}}}}
 	newer := Report{Results: []Result{good, alone}, Quick: true}
 	for name, r := range map[string]Report{"2026-01-09-gateway.json": older, "2026-01-10-gateway.json": newer, "partial-gateway.json": older} {
-		if err := r.write(filepath.Join(dir, name)); err != nil {
+		if err := results.Write(filepath.Join(dir, name), r); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := check(dir, &out); err != nil || !strings.Contains(out.String(), "2026-01-10") || strings.Count(out.String(), "meets the bar") != 2 {
 		t.Errorf("check says %q, error %v", out.String(), err)
 	}
-	if err := newer.write(filepath.Join(dir, "2026-01-08-gateway.json")); err != nil {
+	if err := results.Write(filepath.Join(dir, "2026-01-08-gateway.json"), newer); err != nil {
 		t.Fatal(err)
 	}
-	if err := older.write(filepath.Join(dir, "2026-01-11-gateway.json")); err != nil {
+	if err := results.Write(filepath.Join(dir, "2026-01-11-gateway.json"), older); err != nil {
 		t.Fatal(err)
 	}
 	out.Reset()

@@ -24,13 +24,19 @@ func natsServe([]string) (float64, error) {
 	return 0, nil
 }
 
-// natsCount receives args[1] messages from args[0]: millions a second.
-func natsCount(args []string) (float64, error) {
+// natsConnect connects to args[0]; args[1] is how many messages.
+func natsConnect(args []string) (*nats.Conn, int, error) {
 	count, err := strconv.Atoi(args[1])
 	if err != nil {
-		return 0, err
+		return nil, 0, err
 	}
 	c, err := nats.Connect(args[0])
+	return c, count, err
+}
+
+// natsCount receives args[1] messages from args[0]: millions a second.
+func natsCount(args []string) (float64, error) {
+	c, count, err := natsConnect(args)
 	if err != nil {
 		return 0, err
 	}
@@ -64,11 +70,7 @@ func natsCount(args []string) (float64, error) {
 
 // natsFlood publishes args[1] messages to args[0] one by one.
 func natsFlood(args []string) (float64, error) {
-	count, err := strconv.Atoi(args[1])
-	if err != nil {
-		return 0, err
-	}
-	c, err := nats.Connect(args[0])
+	c, count, err := natsConnect(args)
 	if err != nil {
 		return 0, err
 	}

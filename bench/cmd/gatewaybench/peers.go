@@ -10,7 +10,7 @@ import (
 
 // tcpLatency is the p50 of a bare one-way message at the same rate, in ns.
 func (b *bench) tcpLatency(ctx context.Context) (float64, error) {
-	count, gap := strconv.Itoa(b.sizes.messages), strconv.FormatInt(b.sizes.gapNanos, 10)
+	count, gap := b.pacing()
 	return both(ctx, "tcp-hear", "tcp-say", []string{count}, []string{count, gap})
 }
 
@@ -33,20 +33,5 @@ func (b *bench) zmqRate(ctx context.Context) (float64, error) {
 		return 0, fmt.Errorf("%w: libzmq3-dev (apt-get install libzmq3-dev): %.100s", errNotHere, text)
 	}
 	count := strconv.Itoa(b.sizes.records)
-	receiver, at, err := launch(ctx, "1", []string{program, "receive", count}, true)
-	if err != nil {
-		return 0, err
-	}
-	sender, _, err := launch(ctx, "0", []string{program, "send", count, at}, true)
-	if err != nil {
-		receiver.kill()
-		return 0, err
-	}
-	figure, err := receiver.figure()
-	if err != nil {
-		sender.kill()
-		return 0, err
-	}
-	_, err = sender.figure()
-	return figure, err
+	return pair(ctx, []string{program, "receive", count}, func(at string) []string { return []string{program, "send", count, at} })
 }

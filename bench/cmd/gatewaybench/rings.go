@@ -10,22 +10,47 @@ import (
 	"brokerd/client"
 )
 
+// dialTimeMax is how long a role waits for the daemon, which has just been started.
+const dialTimeMax = 5 * time.Second
+
+// ringConsumer attaches to a ring; the caller closes the client.
+func ringConsumer(ctx context.Context, socket, ring string, o client.ConsumerOptions) (*client.Client, *client.Consumer, error) {
+	c, err := client.Dial(ctx, client.Options{Socket: socket, WaitFor: dialTimeMax})
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := c.Consumer(ctx, ring, o)
+	if err != nil {
+		return nil, nil, errors.Join(err, c.Close())
+	}
+	return c, r, nil
+}
+
+// ringProducer is the same for a producer.
+func ringProducer(ctx context.Context, socket, ring string, o client.ProducerOptions) (*client.Client, *client.Producer, error) {
+	c, err := client.Dial(ctx, client.Options{Socket: socket, WaitFor: dialTimeMax})
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := c.Producer(ctx, ring, o)
+	if err != nil {
+		return nil, nil, errors.Join(err, c.Close())
+	}
+	return c, p, nil
+}
+
 // ringHear reads records and gives the p50 of their age in ns. args: socket, ring, how many.
 func ringHear(args []string) (float64, error) {
-	ctx := context.Background()
-	c, err := client.Dial(ctx, client.Options{Socket: args[0], WaitFor: 5 * time.Second})
-	if err != nil {
-		return 0, err
-	}
-	defer c.Close()
 	count, err := strconv.Atoi(args[2])
 	if err != nil {
 		return 0, err
 	}
-	r, err := c.Consumer(ctx, args[1], client.ConsumerOptions{Name: "hear", WaitStrategy: client.WaitPark})
+	ctx := context.Background()
+	c, r, err := ringConsumer(ctx, args[0], args[1], client.ConsumerOptions{Name: "hear", WaitStrategy: client.WaitPark})
 	if err != nil {
 		return 0, err
 	}
+	defer c.Close()
 	ready("")
 	ages := newAges(count)
 	for range count {
@@ -41,15 +66,11 @@ func ringHear(args []string) (float64, error) {
 // ringSay publishes records at fixed instants. args: socket, ring, how many, ns between two.
 func ringSay(args []string) (float64, error) {
 	ctx := context.Background()
-	c, err := client.Dial(ctx, client.Options{Socket: args[0]})
+	c, p, err := ringProducer(ctx, args[0], args[1], client.ProducerOptions{Name: "say"})
 	if err != nil {
 		return 0, err
 	}
 	defer c.Close()
-	p, err := c.Producer(ctx, args[1], client.ProducerOptions{Name: "say"})
-	if err != nil {
-		return 0, err
-	}
 	ready("")
 	buf := make([]byte, payloadBytes)
 	return 0, pace(args[2:], func() error {
@@ -62,15 +83,11 @@ func ringSay(args []string) (float64, error) {
 // first to the last. args: socket, ring.
 func ringCount(args []string) (float64, error) {
 	ctx := context.Background()
-	c, err := client.Dial(ctx, client.Options{Socket: args[0], WaitFor: 5 * time.Second})
+	c, r, err := ringConsumer(ctx, args[0], args[1], client.ConsumerOptions{Name: "count", Policy: client.PolicyBlock})
 	if err != nil {
 		return 0, err
 	}
 	defer c.Close()
-	r, err := c.Consumer(ctx, args[1], client.ConsumerOptions{Name: "count", Policy: client.PolicyBlock})
-	if err != nil {
-		return 0, err
-	}
 	ready("")
 	if _, err := r.Receive(ctx); err != nil {
 		return 0, err
@@ -92,20 +109,16 @@ func ringCount(args []string) (float64, error) {
 
 // ringFlood publishes args[2] records one by one, and the end. args: socket, ring.
 func ringFlood(args []string) (float64, error) {
-	ctx := context.Background()
-	c, err := client.Dial(ctx, client.Options{Socket: args[0]})
-	if err != nil {
-		return 0, err
-	}
-	defer c.Close()
 	count, err := strconv.Atoi(args[2])
 	if err != nil {
 		return 0, err
 	}
-	p, err := c.Producer(ctx, args[1], client.ProducerOptions{Name: "flood"})
+	ctx := context.Background()
+	c, p, err := ringProducer(ctx, args[0], args[1], client.ProducerOptions{Name: "flood"})
 	if err != nil {
 		return 0, err
 	}
+	defer c.Close()
 	ready("")
 	buf := make([]byte, payloadBytes)
 	for i := range count {
@@ -120,15 +133,11 @@ func ringFlood(args []string) (float64, error) {
 // fill publishes records of 64 bytes until the ring has moved on by at least so many bytes, with nobody
 // in the way, and returns the position behind them.
 func fill(ctx context.Context, socket, ring string, bytes uint64) (uint64, error) {
-	c, err := client.Dial(ctx, client.Options{Socket: socket, WaitFor: 5 * time.Second})
+	c, p, err := ringProducer(ctx, socket, ring, client.ProducerOptions{Name: "fill", OnFull: client.OnFullFail})
 	if err != nil {
 		return 0, err
 	}
 	defer c.Close()
-	p, err := c.Producer(ctx, ring, client.ProducerOptions{Name: "fill", OnFull: client.OnFullFail})
-	if err != nil {
-		return 0, err
-	}
 	batch := make([][]byte, 64)
 	for i := range batch {
 		batch[i] = make([]byte, payloadBytes)

@@ -2,8 +2,8 @@ package main
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,41 +17,13 @@ import (
 // writeBytes is what the bare streams write and read at a time.
 const writeBytes = 256 << 10
 
-// tlsConfig is that of dir's certificate, "" for none.
-func tlsConfig(dir string) (*tls.Config, error) {
-	if dir == "" {
-		return nil, nil
-	}
-	pair, err := tls.LoadX509KeyPair(dir+"/a.pem", dir+"/a-key.pem")
-	if err != nil {
-		return nil, err
-	}
-	pem, err := os.ReadFile(dir + "/ca.pem")
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s/ca.pem holds no certificate", dir)
-	}
-	return &tls.Config{
-		Certificates: []tls.Certificate{pair}, RootCAs: pool, ClientCAs: pool, ServerName: "a",
-		ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS13,
-	}, nil
-}
-
 // tcpReceive reads a stream to its end: GB/s from the first byte on. args: folder of certificates or "".
 func tcpReceive(args []string) (float64, error) {
-	config, err := tlsConfig(args[0])
+	config, err := tlsConfig(args[0], "a")
 	if err != nil {
 		return 0, err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	ready(l.Addr().String())
-	conn, err := l.Accept()
+	conn, err := acceptOne()
 	if err != nil {
 		return 0, err
 	}
@@ -76,16 +48,13 @@ func tcpSend(args []string) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	config, err := tlsConfig(args[2])
+	config, err := tlsConfig(args[2], "a")
 	if err != nil {
 		return 0, err
 	}
-	var conn net.Conn
-	if conn, err = net.Dial("tcp", args[0]); err != nil {
+	conn, err := dial(args[0], config)
+	if err != nil {
 		return 0, err
-	}
-	if config != nil {
-		conn = tls.Client(conn, config)
 	}
 	ready("")
 	buf := make([]byte, writeBytes)
@@ -97,36 +66,22 @@ func tcpSend(args []string) (float64, error) {
 	return 0, conn.Close()
 }
 
-// now is CLOCK_MONOTONIC, which the processes of a host share, in ns.
-func now() int64 {
-	var ts unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) // cannot fail for this clock
-	return ts.Nano()
-}
-
 // tcpHear reads messages of 64 bytes, blocking, and gives the p50 of their age in ns. args[0]: how many.
 func tcpHear(args []string) (float64, error) {
 	count, err := strconv.Atoi(args[0])
 	if err != nil {
 		return 0, err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	conn, err := acceptOne()
 	if err != nil {
 		return 0, err
 	}
-	ready(l.Addr().String())
-	conn, err := l.Accept()
+	defer conn.Close()
+	file, fd, err := blocking(conn)
 	if err != nil {
 		return 0, err
 	}
-	file, err := conn.(*net.TCPConn).File()
-	if err != nil {
-		return 0, err
-	}
-	fd := int(file.Fd()) // blocking from now on
-	if err := unix.SetNonblock(fd, false); err != nil {
-		return 0, err
-	}
+	defer file.Close()
 	ages, buf := newAges(count), make([]byte, payloadBytes)
 	for range count {
 		for got := 0; got < len(buf); {
@@ -134,8 +89,11 @@ func tcpHear(args []string) (float64, error) {
 			if err == unix.EINTR {
 				continue
 			}
-			if err != nil || n == 0 {
-				return 0, fmt.Errorf("read: %d bytes, %w", n, err)
+			if err == nil && n == 0 {
+				err = io.ErrUnexpectedEOF
+			}
+			if err != nil {
+				return 0, fmt.Errorf("read: %w", err)
 			}
 			got += n
 		}
@@ -146,18 +104,17 @@ func tcpHear(args []string) (float64, error) {
 
 // tcpSay writes args[1] messages to args[0], one each args[2] nanoseconds.
 func tcpSay(args []string) (float64, error) {
-	conn, err := net.Dial("tcp", args[0])
+	conn, err := dial(args[0], nil)
 	if err != nil {
 		return 0, err
 	}
-	file, err := conn.(*net.TCPConn).File()
+	defer conn.Close()
+	file, fd, err := blocking(conn)
 	if err != nil {
 		return 0, err
 	}
-	fd, buf := int(file.Fd()), make([]byte, payloadBytes)
-	if err := unix.SetNonblock(fd, false); err != nil {
-		return 0, err
-	}
+	defer file.Close()
+	buf := make([]byte, payloadBytes)
 	ready("")
 	return 0, pace(args[1:], func() error {
 		binary.LittleEndian.PutUint64(buf, uint64(now()))
@@ -166,25 +123,16 @@ func tcpSay(args []string) (float64, error) {
 	})
 }
 
-// pace calls say args[0] times, at fixed instants args[1] ns apart; one that comes late is not moved.
-func pace(args []string, say func() error) error {
-	count, err := strconv.Atoi(args[0])
+// blocking is a TCP connection as a descriptor, a duplicate, whose reads and writes block. The file owns it:
+// the caller closes that, after the last use of the descriptor.
+func blocking(conn net.Conn) (*os.File, int, error) {
+	file, err := conn.(*net.TCPConn).File()
 	if err != nil {
-		return err
+		return nil, 0, err
 	}
-	gap, err := strconv.ParseInt(args[1], 10, 64)
-	if err != nil {
-		return err
+	fd := int(file.Fd())
+	if err := unix.SetNonblock(fd, false); err != nil {
+		return nil, 0, errors.Join(err, file.Close())
 	}
-	next := now() + 100*gap
-	for range count {
-		ts := unix.NsecToTimespec(next)
-		for unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &ts, nil) == unix.EINTR {
-		}
-		if err := say(); err != nil {
-			return err
-		}
-		next += gap
-	}
-	return nil
+	return file, fd, nil
 }
