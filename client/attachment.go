@@ -39,10 +39,7 @@ type attachment struct {
 	resumed bool            // it took a cursor over
 	unmap   func() error    // closes the mapped side
 	gone    atomic.Pointer[ending]
-
-	// Like the mapped side, used by one goroutine at a time.
-	closed bool
-	ended  error // why the ring said that it ended (ended.go)
+	closed  bool // like the mapped side, used by one goroutine at a time
 }
 
 // lostError says why the daemon does not take an attachment again.
@@ -54,7 +51,7 @@ type lostError struct {
 func (e *lostError) Error() string   { return fmt.Sprintf("%v: %s: %v", ErrLost, e.id, e.why[0]) }
 func (e *lostError) Unwrap() []error { return append([]error{ErrLost}, e.why...) }
 
-// ending is how an attachment ended while the ring itself knows of nothing.
+// ending is how an attachment ended: the first that was known of it.
 type ending struct{ err error }
 
 // lent is what the daemon lends: the files are the taker's to close.
@@ -65,20 +62,46 @@ type lent struct {
 
 // attach asks for an attachment and opens its mapped side with open, which
 // closes the files in every case and returns what closes the mapping. It
-// asks again when the connection breaks: the token makes that one attachment.
+// asks again when the connection breaks, be it that the attachment was granted
+// over it and the daemon that comes back has yet to hear of it: the token makes
+// that one attachment.
 func (c *Client) attach(ctx context.Context, in wire.AttachIn, open func(*attachment, lent) (func() error, error)) (*attachment, error) {
 	var token [tokenBytes]byte
 	_, _ = rand.Read(token[:]) // never fails (crypto/rand)
 	in.Token = hex.EncodeToString(token[:])
 	in.NoMembarrier = !shmring.HasMembarrier()
+	var granted *attachment // by a connection that has broken since
+	for {
+		a, l, err := c.granted(ctx, in, open)
+		switch {
+		case err == nil && c.keep(l, a):
+			return a, nil
+		case err == nil:
+			granted, err = a, a.unmap()
+		case a != nil:
+			granted = a
+		}
+		if err != nil {
+			if granted != nil {
+				err = errors.Join(err, c.detach(granted.hold()))
+			}
+			return nil, err
+		}
+	}
+}
+
+// granted asks for an attachment and opens its mapped side, and says which
+// connection granted it. With an error that came after the grant there is an
+// attachment, too.
+func (c *Client) granted(ctx context.Context, in wire.AttachIn, open func(*attachment, lent) (func() error, error)) (*attachment, *link, error) {
 	got, l, err := c.answered(ctx, wire.MethodAttach, in)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var out wire.AttachOut
 	if err := got.reply.Decode(&out); err != nil {
 		unixconn.CloseFiles(got.files)
-		return nil, err
+		return nil, nil, err
 	}
 	a := &attachment{side: c, request: in, ring: out.Ring, info: out.Attachment, resumed: out.Resumed}
 	files, err := pick(out.Files, got.files)
@@ -86,13 +109,7 @@ func (c *Client) attach(ctx context.Context, in wire.AttachIn, open func(*attach
 		a.unmap, err = open(a, files)
 		err = a.explain(err)
 	}
-	if err == nil && !c.keep(l, a) {
-		err = unreachable(c.server.socket, errors.Join(errBroken, a.unmap()))
-	}
-	if err != nil {
-		return nil, errors.Join(err, c.detach(a.info.ID))
-	}
-	return a, nil
+	return a, l, err
 }
 
 // keep notes a for the time when the connection breaks. false: it has broken
@@ -137,8 +154,8 @@ func pick(where wire.Files, files []*os.File) (lent, error) {
 
 // lose ends the attachment for a reason, whose first words are shown.
 func (a *attachment) lose(why ...error) {
+	a.side.forget(a) // first: who is told of the loss finds that Close has nothing to do with it
 	a.end(&lostError{id: a.info.ID, why: why})
-	a.side.forget(a)
 }
 
 // end ends the attachment with an error, unless it has ended already.
@@ -186,22 +203,28 @@ func (c *Client) forget(a *attachment) bool {
 	return held
 }
 
-func (c *Client) giveBack(a *attachment) error { return c.detach(a.info.ID) }
+func (c *Client) giveBack(a *attachment) error { return c.detach(a.hold()) }
+
+// hold names the attachment and no other, even when the ring is made anew: ids come
+// again then.
+func (a *attachment) hold() wire.DetachIn {
+	return wire.DetachIn{ID: a.info.ID, Epoch: &a.ring.Epoch}
+}
 
 // detach gives a slot back now, or when the daemon is back. An attachment that
 // the daemon has ended already is no error, and neither is a daemon that does
 // not answer: the ring is in order without it, and the slot is free at the
 // latest when this process ends.
-func (c *Client) detach(id string) error {
+func (c *Client) detach(hold wire.DetachIn) error {
 	ctx, cancel := context.WithTimeout(c.life, detachTimeout)
 	defer cancel()
-	for !c.dropLater(id, false) {
-		err := c.call(ctx, wire.MethodDetach, wire.DetachIn{ID: id}, &wire.DetachOut{})
+	for !c.dropLater(hold, false) {
+		err := c.call(ctx, wire.MethodDetach, hold, &wire.DetachOut{})
 		switch {
 		case errors.Is(err, errBroken):
 			continue // now it is away, or back
 		case errors.Is(err, ErrUnreachable):
-			c.dropLater(id, true)
+			c.dropLater(hold, true)
 			return nil
 		case errors.Is(err, ErrAttachmentNotFound):
 			return nil
@@ -214,12 +237,12 @@ func (c *Client) detach(id string) error {
 
 // dropLater leaves a detach to the next connection, if there is none now or if
 // it must be.
-func (c *Client) dropLater(id string, must bool) bool {
+func (c *Client) dropLater(hold wire.DetachIn, must bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !must && c.link != nil && !c.link.isBroken() {
 		return false
 	}
-	c.dropped = append(c.dropped, id)
+	c.dropped = append(c.dropped, hold)
 	return true
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"brokerd/internal/unixconn"
+	"brokerd/internal/wire"
 )
 
 // Redial delays: the first, and the longest that doubling leads to.
@@ -31,7 +32,7 @@ type Client struct {
 	turned  chan struct{} // closed and renewed whenever link changes
 	away    error         // why link is nil
 	held    map[*attachment]struct{}
-	dropped []string // ids to detach when the daemon is back
+	dropped []wire.DetachIn // to send when the daemon is back
 }
 
 // Dial connects to the daemon. It fails with ErrUnreachable, after o.WaitFor or

@@ -31,7 +31,8 @@
 // again, so that the daemon shows it as before: same name, slot, epoch and
 // position. If the daemon refuses that (the ring is another one now), the
 // attachment ends with ErrLost: a Consumer hears of it once it has read what is
-// there, a Producer with its next record.
+// there, a Producer with its next record. A daemon that is short of something
+// (ErrLimitExceeded) is asked again.
 //
 // A call made meanwhile waits for the daemon until its context ends and then
 // fails with ErrUnreachable. A call that was under way when the connection

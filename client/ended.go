@@ -55,26 +55,29 @@ func (a *attachment) explain(err error) error {
 
 // reason explains the end of the attachment, once.
 func (a *attachment) reason(err error) error {
-	if !errors.Is(err, ErrRemoved) && !errors.Is(err, ErrDetached) || explained(err) {
+	spoilt := a.origin == nil && (errors.Is(err, ErrCorrupt) || errors.Is(err, ErrFault))
+	if !spoilt && !errors.Is(err, ErrRemoved) && !errors.Is(err, ErrDetached) || explained(err) {
 		return err
 	}
 	if lost := a.lost(); lost != nil {
 		return lost
 	}
-	if a.ended == nil {
-		a.ended = a.side.why(a, err)
-	}
-	return a.ended
+	// From now on a daemon that comes back has nothing to say about it.
+	a.end(a.side.why(a, err))
+	return a.lost()
 }
 
 // why asks the daemon.
 func (c *Client) why(a *attachment, err error) error {
 	ctx, cancel := context.WithTimeout(c.life, askTimeout)
 	defer cancel()
-	if errors.Is(err, ErrRemoved) {
+	switch {
+	case errors.Is(err, ErrRemoved):
 		return c.askRemoved(ctx, a)
+	case errors.Is(err, ErrDetached):
+		return c.askEnded(ctx, a)
 	}
-	return c.askEnded(ctx, a)
+	return c.askCorrupt(ctx, a, err)
 }
 
 // explained tells whether err is about an attachment that has been asked about,
@@ -82,7 +85,8 @@ func (c *Client) why(a *attachment, err error) error {
 func explained(err error) bool {
 	var removed *RemovedError
 	var ended *endedError
-	return errors.As(err, &removed) || errors.As(err, &ended) || errors.Is(err, ErrLost)
+	var corrupt *CorruptError
+	return errors.As(err, &removed) || errors.As(err, &ended) || errors.As(err, &corrupt) || errors.Is(err, ErrLost)
 }
 
 func (c *Client) askRemoved(ctx context.Context, a *attachment) error {

@@ -48,10 +48,13 @@ var (
 	ErrDetached = shmring.ErrDetached
 	// ErrClosed: the Producer, Consumer or Client was closed by its owner.
 	ErrClosed = shmring.ErrClosed
-	// ErrCorrupt: the ring holds what no correct process writes.
+	// ErrCorrupt: the ring holds what no correct process writes; *CorruptError says
+	// what became of its name.
 	ErrCorrupt = shmring.ErrCorrupt
-	// ErrFault: the ring's memory is gone.
+	// ErrFault: the ring's memory is gone; *CorruptError as well.
 	ErrFault = shmring.ErrFault
+	// ErrVersion: the ring was made by a brokerd with another format of rings.
+	ErrVersion = shmring.ErrVersion
 )
 
 // ErrUnreachable says that the daemon does not answer: its socket is absent,

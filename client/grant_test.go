@@ -40,6 +40,8 @@ func TestRegistersAgain(t *testing.T) {
 	p = s.accept()
 	p.next(wire.MethodAttach)
 	p.send(wire.NotReady(wire.DaemonStarting, "brokerd is starting").Reply())
+	p.next(wire.MethodAttach)
+	p.send(wire.LimitExceeded("open_files", 64, 1, 64, "brokerd has all files open that it may").Reply())
 	if err := wire.DecodeParameters(p.next(wire.MethodAttach).Parameters, &again); err != nil {
 		t.Fatal(err)
 	}
@@ -96,6 +98,10 @@ func TestGrantsThatMakeNoSense(t *testing.T) {
 			out, files := grant(t, r, 3)
 			change(&out)
 			p.reply(out, files...)
+			if name == "cursor that is not data" { // what is lent as data is no ring: it asks what became of it
+				p.next(wire.MethodDescribeRing)
+				p.send(wire.RingNotFound("md", "there is no ring md").Reply())
+			}
 			p.next(wire.MethodDetach)
 			p.reply(wire.DetachOut{})
 			if err := <-done; err == nil {

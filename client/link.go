@@ -147,7 +147,7 @@ func (l *link) undo(a answer) {
 	if a.reply.Decode(&out) != nil || out.Attachment.ID == "" {
 		return
 	}
-	frame, err := encodeCall(wire.MethodDetach, wire.DetachIn{ID: out.Attachment.ID}, true, false)
+	frame, err := encodeCall(wire.MethodDetach, wire.DetachIn{ID: out.Attachment.ID, Epoch: &out.Ring.Epoch}, true, false)
 	if err == nil {
 		err = l.write(frame)
 	}

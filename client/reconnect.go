@@ -10,7 +10,8 @@ import (
 	"brokerd/internal/wire"
 )
 
-// notReadyPause is how long to wait before asking a daemon again that starts.
+// notReadyPause is how long to wait before asking a daemon again that starts, or
+// lacks something.
 const notReadyPause = 20 * time.Millisecond
 
 // run reads the connection, and when it breaks makes another one, until Close.
@@ -118,11 +119,11 @@ func (c *Client) reattach(l *link, a *attachment) error {
 
 // detachAll gives attachments back; one that is gone already is no error. What
 // the connection breaks off is kept for the next one.
-func (c *Client) detachAll(l *link, ids []string) error {
-	for i, id := range ids {
-		if _, err := c.askReady(l, wire.MethodDetach, wire.DetachIn{ID: id}); err != nil {
+func (c *Client) detachAll(l *link, holds []wire.DetachIn) error {
+	for i, hold := range holds {
+		if _, err := c.askReady(l, wire.MethodDetach, hold); err != nil {
 			c.mu.Lock()
-			c.dropped = append(c.dropped, ids[i:]...)
+			c.dropped = append(c.dropped, holds[i:]...)
 			c.mu.Unlock()
 			return err
 		}
@@ -130,15 +131,16 @@ func (c *Client) detachAll(l *link, ids []string) error {
 	return nil
 }
 
-// askReady asks until the daemon is ready to answer. Staying on one connection
-// keeps what was registered on it.
+// askReady asks until the daemon is ready to answer, and has what the answer takes:
+// one that is short of descriptors now gets some back, and the process goes on
+// meanwhile. Staying on one connection keeps what was registered on it.
 func (c *Client) askReady(l *link, method string, in any) (answer, error) {
 	for {
 		a, err := l.ask(method, in)
 		if err != nil {
 			return answer{}, err
 		}
-		if !errors.Is(a.reply.Decode(&struct{}{}), ErrNotReady) {
+		if err := a.reply.Decode(&struct{}{}); !errors.Is(err, ErrNotReady) && !errors.Is(err, ErrLimitExceeded) {
 			return a, nil
 		}
 		if !sleep(c.life, notReadyPause) {

@@ -101,6 +101,9 @@ func (o *TCPOptions) tls() (*tls.Config, error) {
 	}
 	return &tls.Config{
 		Certificates: []tls.Certificate{own}, RootCAs: roots, ServerName: o.serverName(), MinVersion: tls.VersionTLS13,
+		// By itself crypto/tls shows none to a gateway of another authority, which
+		// then cannot say what is wrong.
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil },
 	}, nil
 }
 

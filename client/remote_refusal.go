@@ -32,6 +32,8 @@ func refusalOf(ring string, e wire.LinkEndFrame) error {
 		return wire.RingNotFound(ring, "%s", e.Message)
 	case wire.CodeCorrupt:
 		return wire.RingCorrupt(ring, "%s", e.Message)
+	case wire.CodeDetached:
+		return fmt.Errorf("ring %s: %w: %w", ring, errEndedThere, ErrDetached)
 	}
 	return fmt.Errorf("ring %s: %w: %s: %s", ring, errEndedThere, e.Code, e.Message)
 }

@@ -36,6 +36,14 @@ type (
 	FeedStatus = wire.FeedStatus
 	// LinkRefusal counts handshakes that were refused for one reason.
 	LinkRefusal = wire.LinkRefusal
+	// LinkCertificate is a certificate that the gateway uses.
+	LinkCertificate = wire.LinkCertificate
+	// Garbage is something beside the rings that is not in use.
+	Garbage = wire.Garbage
+	// GarbageOut is what CollectGarbage found, and what became of it.
+	GarbageOut = wire.CollectGarbageOut
+	// GarbageKind tells what it is.
+	GarbageKind = wire.GarbageKind
 	// ReloadOut is what a reload changed, and what it could not.
 	ReloadOut = wire.ReloadOut
 )
@@ -88,6 +96,10 @@ const (
 	StateLive    = wire.StateLive
 	StateRemoved = wire.StateRemoved
 	StateCorrupt = wire.StateCorrupt
+
+	GarbageQuarantined = wire.GarbageQuarantined // a ring that was set aside because it cannot be used
+	GarbageUnfinished  = wire.GarbageUnfinished  // what is left of one that was being made or removed
+	GarbageForeign     = wire.GarbageForeign     // no ring, and left alone
 
 	LinkRoleMirror   = wire.LinkRoleMirror   // a ring of the peer comes here
 	LinkRoleExport   = wire.LinkRoleExport   // a ring of ours goes to a peer that mirrors it

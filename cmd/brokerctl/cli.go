@@ -123,7 +123,7 @@ func (c *cli) rootCommand() *cobra.Command {
 	c.remote.register(flags, true)
 	flags.VarP(&c.output, "output", "o", "how to print: "+c.output.list())
 	root.AddCommand(c.ringCommand(), c.attachCommand(), c.detachCommand(), c.attachmentsCommand(), c.statsCommand(), c.linksCommand(),
-		c.statusCommand(), c.reloadCommand(), c.versionCommand(), c.pkiCommand(), c.completionCommand(), c.manCommand())
+		c.statusCommand(), c.reloadCommand(), c.gcCommand(), c.versionCommand(), c.pkiCommand(), c.completionCommand(), c.manCommand())
 	root.SetHelpCommand(c.helpCommand())
 	root.SetGlobalNormalizationFunc(dashes)
 	root.SetFlagErrorFunc(flagError)

@@ -23,7 +23,8 @@ where that differs, here), export for one of ours that PEER mirrors, reader and
 producer for a client without a brokerd. POSITION and RECORDS are how far the
 receiving side is, LAG and LAG_RECORDS how far that is behind what has been
 published. GAPS counts the times that the origin no longer held what was to come
-next, LOST the records lost by it. NOTE says why a link is in its STATE.
+next, LOST the records lost by it. NOTE says why a link is in its STATE. Below are
+the certificates of the gateway, with the days that they are still valid for.
 
 With --watch they are shown every second, with rates, as stats --watch does, and
 on over a restart of the daemon of less than 3s.`,

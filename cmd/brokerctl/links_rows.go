@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"strings"
+	"time"
 
 	"brokerd/client"
 )
@@ -26,6 +28,13 @@ func linksTables(t *table, now client.Links, before *client.Links, seconds float
 		t.gap()
 		feedRows(t, now.Feeds, since.Feeds, seconds)
 	}
+	if len(now.Certificates) > 0 {
+		t.gap()
+		t.row("CERTIFICATE", "NAMES", "VALID_UNTIL", "DAYS_LEFT")
+		for _, c := range now.Certificates {
+			t.row(c.File, strings.Join(c.Names, ","), clock(c.NotAfterNS), daysLeft(c.NotAfterNS, time.Now()))
+		}
+	}
 	if len(now.Refusals) > 0 {
 		t.gap()
 		t.row("REFUSED", "HANDSHAKES", "LAST", "WHY")
@@ -34,6 +43,9 @@ func linksTables(t *table, now client.Links, before *client.Links, seconds float
 		}
 	}
 }
+
+// daysLeft is how many whole days lie before a time, negative behind it.
+func daysLeft(ns int64, now time.Time) int { return int(time.Unix(0, ns).Sub(now) / (24 * time.Hour)) }
 
 func linkRows(t *table, links, since []client.Link, seconds float64) {
 	t.row("PEER", "ROLE", "RING", "STATE", "SINCE", "ADDRESS", "TLS", "POSITION", "RECORDS", "RECORDS/S", "LAG", "LAG_RECORDS",

@@ -14,7 +14,7 @@ func TestLinksWithoutGateway(t *testing.T) {
 	if got := h.good("links").stdout; got != "no links: the configuration of brokerd has no gateway and no feeds\n" {
 		t.Errorf("got %q", got)
 	}
-	if got := strings.Join(strings.Fields(h.good("links", "-o", "json").stdout), ""); got != `{"listen":"","links":[],"feeds":[],"refusals":[]}` {
+	if got := strings.Join(strings.Fields(h.good("links", "-o", "json").stdout), ""); got != `{"listen":"","links":[],"feeds":[],"refusals":[],"certificates":[]}` {
 		t.Errorf("got %s", got)
 	}
 	var table, lines buffer

@@ -69,15 +69,24 @@ func statusRows(t *table, s client.Status) {
 	t.row("rings", fmt.Sprintf("%d of %d", s.Rings, s.RingsMax))
 	t.row("attachments", fmt.Sprintf("%d of %d", s.Attachments, s.AttachmentsMax))
 	t.row("connections", fmt.Sprintf("%d of %d", s.Connections, s.ConnectionsMax))
-	t.row("memory", fmt.Sprintf("%s of %s", formatSize(s.MemoryBytes), formatSize(s.MemoryBytesMax)))
+	t.row("memory", memory(s))
 	t.row("rings adopted", s.RingsAdopted)
 	t.row("repairs", s.Repairs)
+	t.row("rings retired", s.Retired)
 	for _, folder := range s.Quarantined {
 		t.row("quarantined", folder)
 	}
 	for _, problem := range s.Problems {
 		t.row("problem", problem)
 	}
+}
+
+func memory(s client.Status) string {
+	text := fmt.Sprintf("%s of %s", formatSize(s.MemoryBytes), formatSize(s.MemoryBytesMax))
+	if s.QuarantinedBytes > 0 {
+		text += fmt.Sprintf(", %s of it quarantined", formatSize(s.QuarantinedBytes))
+	}
+	return text
 }
 
 func reloaded(s client.Status) string {

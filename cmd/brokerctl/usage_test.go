@@ -73,7 +73,7 @@ func TestUsage(t *testing.T) {
 func TestUnreachable(t *testing.T) {
 	for _, line := range []string{
 		"ring list", "ring create md", "ring show md", "ring rm md", "attachments", "detach md/c0.1", "stats",
-		"stats --watch", "links", "links --watch", "status", "status --wait-for 10ms", "reload", "attach md --as consumer", "attach md --as producer --wait-for 10ms",
+		"stats --watch", "links", "links --watch", "status", "status --wait-for 10ms", "reload", "gc", "gc --dry-run", "attach md --as consumer", "attach md --as producer --wait-for 10ms",
 	} {
 		waited := strings.Contains(line, "--wait-for 10ms")
 		got := brokerctl(t.Context(), "", append([]string{"--socket", "/nowhere/s"}, strings.Fields(line)...)...)

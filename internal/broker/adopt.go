@@ -7,18 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
-	"brokerd/internal/process"
 	"brokerd/internal/shmring"
 	"brokerd/internal/wire"
 )
-
-// problemsMax bounds what Open reports about a directory.
-const problemsMax = 64
-
-// errState is what a ring says of itself that no daemon left behind so.
-var errState = errors.New("ring is not live")
 
 // adoptAll goes through the directory. It fails only where going on would harm.
 func (b *Broker) adoptAll() error {
@@ -27,52 +19,29 @@ func (b *Broker) adoptAll() error {
 		return err
 	}
 	for _, e := range entries {
-		name := e.Name()
+		folder := e.Name()
+		n, noted := readNote(filepath.Join(b.dir, folder))
+		kind := b.kindOf(e)
 		switch {
-		case name == lockName:
-		case strings.HasPrefix(name, newPrefix):
-			b.discard(name)
-		case strings.HasPrefix(name, removePrefix):
-			tell(filepath.Join(b.dir, name), shmring.StateRemoved)
-			b.discard(name)
-		case strings.HasPrefix(name, quarantinePrefix):
-			b.noteQuarantine(name, nil)
-		case e.IsDir() && wire.ValidName(name) && exists(filepath.Join(b.dir, name, metaName)):
-			if err := b.adopt(name); err != nil {
+		case folder == lockName:
+		case kind == wire.GarbageUnfinished && strings.HasPrefix(folder, newPrefix) && noted: // replaced, and not renamed any more
+			if err := b.setAside(folder, n.Ring, errors.New(n.Why)); err != nil {
+				b.failedAway(n.Ring, err)
+			}
+		case kind == wire.GarbageUnfinished:
+			tell(filepath.Join(b.dir, folder), shmring.StateRemoved)
+			b.discard(folder)
+		case kind == wire.GarbageQuarantined:
+			b.quarantined = append(b.quarantined, b.lookAtQuarantined(folder))
+		case kind == wire.GarbageForeign:
+			b.leaveAlone(folder, "is no ring")
+		default:
+			if err := b.adopt(folder); err != nil {
 				return err
 			}
-		default:
-			b.leaveAlone(name, "is no ring")
 		}
 	}
 	return nil
-}
-
-func (b *Broker) leaveAlone(name, why string) {
-	b.raise(Event{Kind: EventLeftAlone, Detail: name})
-	b.problem(fmt.Sprintf("%s %s and was left alone: move it elsewhere", filepath.Join(b.dir, name), why))
-}
-
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return !errors.Is(err, fs.ErrNotExist)
-}
-
-func (b *Broker) problem(text string) {
-	switch n := len(b.problems); {
-	case n < problemsMax:
-		b.problems = append(b.problems, text)
-	case n == problemsMax:
-		b.problems = append(b.problems, "more problems were found than are listed here; see the log")
-	}
-}
-
-// discard deletes what a crash left of a ring being built or deleted.
-func (b *Broker) discard(name string) {
-	if err := os.RemoveAll(filepath.Join(b.dir, name)); err != nil {
-		b.raise(Event{Kind: EventFailed, Detail: "delete " + name, Err: err})
-		b.problem(fmt.Sprintf("%s could not be deleted: %v", filepath.Join(b.dir, name), err))
-	}
 }
 
 // tell lets those who still have a ring mapped know its state, if it is one.
@@ -86,37 +55,97 @@ func tell(dir string, state shmring.State) {
 }
 
 // adopt takes a ring over as the last daemon left it. One with garbage in it is
-// quarantined, one that may not be read left alone. Any other error says that
+// given up, one that may not be read left alone. Any other error says that
 // this daemon lacks something, and is returned: the ring is as good as it was.
 func (b *Broker) adopt(name string) error {
-	r, err := openRing(b.dir, name)
-	if err == nil {
-		if err = b.restore(r); err == nil {
-			err = r.retired
-		}
-		if err != nil {
-			for _, a := range r.ordered() {
-				b.leave(a)
-			}
-			_ = r.close() // the error above is the one to tell
-		}
-	}
+	r, err := b.takeOver(name)
 	switch {
 	case err == nil:
 		b.rings[name] = r
-		if r.info.Mirror == nil { // the epoch of a mirror is another host's word
-			b.lastEpoch = max(b.lastEpoch, r.info.Epoch)
-		}
+		b.noteEpoch(r.info)
 		b.adopted++
 		b.raise(Event{Kind: EventAdopted, Ring: name, Detail: fmt.Sprintf("%d attachments kept", len(r.held))})
 	case isGarbage(err):
-		b.quarantine(name, err)
+		b.giveUp(name, err)
 	case errors.Is(err, fs.ErrPermission):
 		b.leaveAlone(name, fmt.Sprintf("may not be read (%v)", err))
 	default:
 		return fmt.Errorf("ring %s is left as it is: %w%s", name, err, wayOut(err))
 	}
 	return nil
+}
+
+// takeOver opens a ring, if it is of use, and finds out who holds what of it.
+func (b *Broker) takeOver(name string) (*ring, error) {
+	dir := filepath.Join(b.dir, name)
+	if n, ok := readNote(dir); ok {
+		return nil, fmt.Errorf("%w: %s", errSetAside, n.Why)
+	}
+	m, err := readMeta(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	// Its processes are gone, whoever has their ids now. And a tmpfs does not
+	// outlive a boot: somebody has copied it, maybe while it was written to, and
+	// there may be another ring of its epoch.
+	if m.Boot != "" && m.Boot != b.boot {
+		return nil, fmt.Errorf("%w: boot %s, this one is %s", errBoot, m.Boot, b.boot)
+	}
+	r, err := openRing(dir, m.Ring)
+	if err != nil {
+		return nil, err
+	}
+	if err = b.restore(r); err == nil {
+		err = r.retired
+	}
+	if err != nil {
+		for _, a := range r.ordered() {
+			b.leave(a)
+		}
+		_ = r.close() // the error above is the one to tell
+		return nil, err
+	}
+	_ = os.Remove(filepath.Join(dir, metaName+tempSuffix)) // of a daemon that died
+	if m.Boot == "" {
+		b.describeAgain(r) // by an earlier brokerd, which did not write the boot down
+	}
+	return r, nil
+}
+
+// noteEpoch sees to it that no ring to come has the epoch of this one. That of a
+// mirror is another host's word.
+func (b *Broker) noteEpoch(info wire.Ring) {
+	if info.Mirror == nil {
+		b.lastEpoch = max(b.lastEpoch, info.Epoch)
+	}
+}
+
+// giveUp retires a ring that Open cannot use. It is set aside when its successor is
+// there, or at once where its description does not say what that would be.
+func (b *Broker) giveUp(name string, cause error) {
+	dir := filepath.Join(b.dir, name)
+	tell(dir, shmring.StateCorrupt)
+	m, err := readMeta(dir, name)
+	if err != nil {
+		m.Ring = wire.Ring{Name: name, Owner: b.ownerUID}
+	}
+	b.noteDown(m.Ring, dir, cause)
+	if !errors.Is(cause, errSetAside) { // else it was told of before
+		b.retired++
+		b.raise(Event{Kind: EventRetired, Ring: name, Err: cause})
+	}
+	if err == nil {
+		b.noteEpoch(m.Ring)
+		b.rings[name] = &ring{info: m.Ring, dir: dir, held: map[slotRef]*attachment{}, retired: cause}
+		return
+	}
+	if err := b.setAside(name, name, cause); err != nil {
+		b.failedAway(name, err)
+	}
+}
+
+func (b *Broker) failedAway(name string, err error) {
+	b.raise(Event{Kind: EventFailed, Ring: name, Detail: "set it aside", Err: err})
 }
 
 // isGarbage tells an error about what is in a ring from one about this daemon.
@@ -126,155 +155,11 @@ func isGarbage(err error) bool {
 	}
 	for _, e := range []error{
 		shmring.ErrNotRing, shmring.ErrVersion, shmring.ErrCorrupt, shmring.ErrFault,
-		errMeta, errSlots, errState, fs.ErrNotExist,
+		errMeta, errSlots, errState, errBoot, errSetAside, fs.ErrNotExist,
 	} {
 		if errors.Is(err, e) {
 			return true
 		}
 	}
 	return false
-}
-
-// restore looks at the ring itself, and then at each slot on record.
-func (b *Broker) restore(r *ring) error {
-	stats, err := r.mem.Stats()
-	if err != nil {
-		return err
-	}
-	if stats.State != shmring.StateLive {
-		return fmt.Errorf("%w: its state word says %s", errState, stats.State)
-	}
-	r.last = stats
-	if err := r.settle(); err != nil {
-		return err
-	}
-	for i, rec := range r.slots.records {
-		if rec.State == slotFree || rec.Generation == 0 {
-			continue
-		}
-		ref := refOf(i)
-		if most := r.slotsOf(ref.role); ref.slot >= most {
-			return fmt.Errorf("%w: %s slot %d of %d", errSlots, ref.role, ref.slot, most)
-		}
-		if err := b.restoreSlot(r, ref, rec); err != nil {
-			return err
-		}
-	}
-	b.shorten(r)
-	b.expire(r)
-	return nil
-}
-
-func (r *ring) slotsOf(role wire.Role) int {
-	if role == wire.RoleProducer {
-		return geometry(r.info).ProducersMax()
-	}
-	return r.info.ConsumersMax
-}
-
-// restoreSlot keeps what a living process holds, untouched: its gate goes on
-// holding the producer, and it comes back with its token or dies. A slot that
-// the ring does not honour (the last daemon died between unbinding it and
-// striking it off) is a zombie; what a dead process held is taken back, or
-// becomes a cursor, as it would have with a daemon watching.
-func (b *Broker) restoreSlot(r *ring, ref slotRef, rec slotRecord) error {
-	a := &attachment{ring: r, ref: ref, record: rec, hold: holdKept}
-	a.id = attachmentID(r.info.Name, ref, rec.Generation)
-	if rec.UntilNanos != 0 {
-		a.until = time.Unix(0, rec.UntilNanos)
-	}
-	honoured, err := r.honours(a)
-	if err != nil {
-		return err
-	}
-	if rec.State == slotResumable {
-		return b.restoreCursor(a, honoured)
-	}
-	p, err := b.findProc(rec)
-	if err != nil { // to take the living for dead would free memory they write to
-		return fmt.Errorf("cannot tell whether pid %d of %s lives: %w", rec.PID, a.id, err)
-	}
-	a.proc = p
-	b.enter(a)
-	kept := rec.State == slotAttached && honoured
-	switch {
-	case p == nil:
-		b.repair(a, true)
-		e := Event{Kind: EventDied, Detail: "while no daemon ran"}
-		if kept {
-			return b.finish(a, e)
-		}
-		return b.free(a, e)
-	case !kept:
-		return b.toZombie(a)
-	case ref.role == wire.RoleConsumer:
-		b.lookAtReader(a)
-	}
-	return nil
-}
-
-// findProc finds the process of a slot on record, nil when it is gone. What a
-// daemon held itself is gone with it, whoever has its pid now: the lock on the
-// directory has passed on.
-func (b *Broker) findProc(rec slotRecord) (*proc, error) {
-	if rec.Own {
-		return nil, nil
-	}
-	id := process.ID{PID: rec.PID, Start: rec.Start}
-	p, err := b.holdProc(id, func() (*process.Handle, error) { return process.OpenID(id) })
-	if errors.Is(err, process.ErrGone) {
-		return nil, nil
-	}
-	return p, err
-}
-
-// restoreCursor takes over a cursor that an earlier daemon kept.
-func (b *Broker) restoreCursor(a *attachment, honoured bool) error {
-	a.hold = holdResumable
-	b.enter(a)
-	if !honoured {
-		return b.free(a, Event{Kind: EventExpired, Detail: "the ring has lost it"})
-	}
-	b.lookAtReader(a)
-	return nil
-}
-
-// honours asks the ring whether a slot is bound to that attachment. A producer's
-// is bound to the one on record or to none; a cursor's may not know its latest
-// generation yet (rebind). A reader that truncated its page is not honoured.
-func (r *ring) honours(a *attachment) (bool, error) {
-	if a.ref.role == wire.RoleProducer {
-		return r.mem.ProducerBound(a.ref.slot)
-	}
-	stats, err := r.mem.ConsumerStats(a.ref.slot)
-	if isReaderFault(err) {
-		return false, nil // restore has found the ring itself sound
-	}
-	known := stats.Generation == a.record.Generation ||
-		a.record.State == slotResumable && stats.Generation+1 == a.record.Generation
-	return stats.Policy != 0 && known, err
-}
-
-// quarantine renames a ring that cannot be used out of the way, for somebody to
-// look at. Its memory stays taken.
-func (b *Broker) quarantine(name string, cause error) {
-	tell(filepath.Join(b.dir, name), shmring.StateCorrupt)
-	folder := fmt.Sprintf("%s%s-%s", quarantinePrefix, name, b.now().UTC().Format("20060102T150405.000000"))
-	if err := os.Rename(filepath.Join(b.dir, name), filepath.Join(b.dir, folder)); err != nil {
-		b.raise(Event{Kind: EventFailed, Ring: name, Detail: "quarantine", Err: err})
-		b.problem(fmt.Sprintf("ring %s cannot be used (%v) and could not be moved away: %v", name, cause, err))
-		return
-	}
-	b.noteQuarantine(folder, cause)
-	b.raise(Event{Kind: EventQuarantined, Ring: name, Detail: folder, Err: cause})
-}
-
-func (b *Broker) noteQuarantine(folder string, cause error) {
-	b.quarantined = append(b.quarantined, folder)
-	path := filepath.Join(b.dir, folder)
-	if cause == nil {
-		b.problem(fmt.Sprintf("%s is a ring that an earlier brokerd could not adopt: look at it, then delete it", path))
-		return
-	}
-	b.problem(fmt.Sprintf("%s is a ring that could not be adopted (%v): look at it, then delete it", path, cause))
 }

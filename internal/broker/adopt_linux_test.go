@@ -160,7 +160,7 @@ func TestAdoptionBetweenSteps(t *testing.T) {
 			}
 		}, []string{"md/p0.1 detached"}, "md/c0.1"},
 		"half a description": {func(t *testing.T, b *Broker) {
-			if err := os.WriteFile(filepath.Join(b.dir, "md", metaTempName), []byte(`{"form`), 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(b.dir, "md", metaName+tempSuffix), []byte(`{"form`), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}, nil, "md/c0.1"},

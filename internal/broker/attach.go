@@ -44,12 +44,17 @@ func (b *Broker) Attach(q AttachRequest) (Lease, error) {
 	}
 	b.mu.Lock()
 	defer b.unlock()
+	lease, err := b.attach(q)
+	return lease, b.scarce(err, "attach to ring "+q.In.Ring, 0, 0)
+}
+
+func (b *Broker) attach(q AttachRequest) (Lease, error) {
 	r, err := b.ringNamed(q.In.Ring)
 	if err != nil {
 		return Lease{}, err
 	}
 	if r.retired != nil {
-		return Lease{}, refuseCorrupt(r.info.Name, r.retired)
+		return Lease{}, refuseCorrupt(r)
 	}
 	if q.In.Epoch != nil && *q.In.Epoch != r.info.Epoch {
 		return Lease{}, refuseEpoch(r.info.Name, *q.In.Epoch, r.info.Epoch)

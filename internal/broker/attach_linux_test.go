@@ -151,7 +151,7 @@ func TestAttachmentsLimit(t *testing.T) {
 }
 
 // A daemon that dies while it binds a slot leaves it on record as one that may
-// be bound and was promised to nobody.
+// be bound and was promised to nobody, which the next daemon frees.
 func TestRecordBeforeBind(t *testing.T) {
 	b, _ := open(t, tmpfsDir(t), generous)
 	mustCreate(t, b, spec("md"))
@@ -165,8 +165,18 @@ func TestRecordBeforeBind(t *testing.T) {
 		_ = b.bind(a, q.In, false)
 	}()
 	r.mem = mem
-	if rec := r.slots.get(ref); rec.State != slotZombie || rec.Generation != 1 || rec.PID != os.Getpid() {
+	if rec := r.slots.get(ref); rec.State != slotOffered || rec.Generation != 1 || rec.PID != os.Getpid() {
 		t.Errorf("%+v", rec)
+	}
+	if err := r.bind(ref, a.record, q.In); err != nil { // it had come that far
+		t.Fatal(err)
+	}
+	b, _ = restart(t, b)
+	if rec := b.rings["md"].slots.get(ref); rec.State != slotFree || rec.Generation != 1 || rec.UID != q.UID || len(b.attachments) != 0 {
+		t.Errorf("the next daemon: %+v, %d attachments", rec, len(b.attachments))
+	}
+	if s, err := b.rings["md"].mem.ConsumerStats(ref.slot); err != nil || s.Policy != 0 {
+		t.Errorf("it is bound: %+v, %v", s, err)
 	}
 }
 

@@ -85,13 +85,16 @@ func (b *Broker) newRecord(r *ring, ref slotRef, q AttachRequest) slotRecord {
 	return rec
 }
 
-// bind puts the slot on record as a zombie, binds it, and then records it as
+// bind puts the slot on record as offered, binds it, and then records it as
 // attached. So whatever the ring honours is on record, and a daemon that dies in
-// between, before the process was told, leaves a slot that is unbound again.
-// When the ring refuses, the slot is as it was.
+// between, before the process was told, leaves a slot that is unbound and free again;
+// or a zombie, if it was one, since then the process has the pages of before. When
+// the ring refuses, the slot is as it was.
 func (b *Broker) bind(a *attachment, in wire.AttachIn, zombieBefore bool) error {
 	pending := a.record
-	pending.State = slotZombie
+	if pending.State = slotOffered; zombieBefore {
+		pending.State = slotZombie
+	}
 	err := a.ring.slots.put(a.ref, pending)
 	if err == nil {
 		err = a.ring.bind(a.ref, a.record, in)

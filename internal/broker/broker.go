@@ -21,23 +21,26 @@ type Options struct {
 
 // Status is what the broker says about itself.
 type Status struct {
-	Dir            string
-	Rings          int
-	RingsMax       int
-	Attachments    int // attached, detached and resumable
-	AttachmentsMax int
-	MemoryBytes    uint64 // rings that exist, are being built or being deleted
-	MemoryBytesMax uint64
-	Adopted        int      // rings found by Open and kept
-	Repairs        uint64   // rings put right after a producer died or left a claim
-	Quarantined    []string // folders in Dir
-	Problems       []string // one sentence each, for an operator
+	Dir              string
+	Rings            int
+	RingsMax         int
+	Attachments      int // attached, detached and resumable
+	AttachmentsMax   int
+	MemoryBytes      uint64 // rings that exist, are being built or being deleted, or are quarantined
+	MemoryBytesMax   uint64
+	Adopted          int      // rings found by Open and kept
+	Repairs          uint64   // rings put right after a producer died or left a claim
+	Retired          uint64   // rings in which garbage was found since Open
+	Quarantined      []string // folders in Dir
+	QuarantinedBytes uint64   // part of MemoryBytes
+	Problems         []string // one sentence each, for an operator
 }
 
 // Broker owns the rings of one directory. Create it with Open.
 type Broker struct {
 	dir      string
 	ownerUID uint32
+	boot     string // process.Boot
 	now      func() time.Time
 	event    func(Event)
 	lock     *os.File // flock on DIR/.lock; owned, closed by Close
@@ -47,23 +50,29 @@ type Broker struct {
 	limits      Limits
 	reconciled  bool // once at least
 	rings       map[string]*ring
-	pending     map[string]reservation // for rings being built (by name) or deleted (by folder)
+	pending     map[string]reservation // by the folder in which a ring is built or deleted
 	attachments map[string]*attachment // by ID
 	procs       map[process.ID]*proc
 	lastEpoch   uint64
 	adopted     int
 	repairs     uint64
-	quarantined []string
-	problems    []string        // found at Open
-	events      []Event         // to be delivered by unlock
-	watching    context.Context // nil while Run does not run
-	watchers    sync.WaitGroup  // joined by Run
+	refused     map[string]uint64 // see Refusals
+	retired     uint64
+	retirements chan struct{} // for keepSucceeding: there is one; room for one
+	collecting  sync.Mutex    // held by CollectGarbage; taken before mu
+	quarantined []*quarantined
+	foreign     []foreign        // as last looked
+	undeleted   map[string]error // folders that could not be deleted, and why
+	events      []Event          // to be delivered by unlock
+	watching    context.Context  // nil while Run does not run
+	watchers    sync.WaitGroup   // joined by Run
 }
 
 // Open takes the directory over: creates it, refuses one that is not on tmpfs
 // (ErrNotTmpfs), not the daemon's own (ErrDirOwner), or in use by another
 // daemon (ErrLocked, with its pid), removes what a crash left half built, and
-// adopts the rings it finds. What it could not adopt is in Status.
+// adopts the rings it finds. What it cannot use it sets aside, for a successor where
+// the description can be read; Status tells.
 func Open(o Options) (*Broker, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -74,16 +83,23 @@ func Open(o Options) (*Broker, error) {
 	if err := prepareDir(o.Dir); err != nil {
 		return nil, err
 	}
+	boot, err := process.Boot()
+	if err != nil {
+		return nil, err
+	}
 	lock, err := lockDir(o.Dir)
 	if err != nil {
 		return nil, err
 	}
 	b := &Broker{
-		dir: o.Dir, limits: o.Limits, ownerUID: o.OwnerUID, now: o.Now, event: o.Event, lock: lock,
+		dir: o.Dir, limits: o.Limits, ownerUID: o.OwnerUID, boot: boot, now: o.Now, event: o.Event, lock: lock,
 		rings:       map[string]*ring{},
 		pending:     map[string]reservation{},
 		attachments: map[string]*attachment{},
 		procs:       map[process.ID]*proc{},
+		refused:     newRefusals(),
+		retirements: make(chan struct{}, 1),
+		undeleted:   map[string]error{},
 	}
 	b.mu.Lock()
 	err = b.adoptAll()
@@ -91,6 +107,7 @@ func Open(o Options) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("adopt the rings in %s: %w", o.Dir, joinClose(err, b))
 	}
+	b.succeedAll()
 	return b, nil
 }
 
@@ -142,17 +159,22 @@ func (b *Broker) Status() Status {
 	b.mu.Lock()
 	defer b.unlock()
 	s := Status{
-		Dir:            b.dir,
-		Rings:          len(b.rings),
-		RingsMax:       b.limits.Rings,
-		Attachments:    len(b.attachments),
-		AttachmentsMax: b.limits.Attachments,
-		MemoryBytes:    b.use().bytes,
-		MemoryBytesMax: b.limits.MemoryBytes,
-		Adopted:        b.adopted,
-		Repairs:        b.repairs,
-		Quarantined:    append([]string{}, b.quarantined...),
-		Problems:       append([]string{}, b.problems...),
+		Dir:              b.dir,
+		Rings:            len(b.rings),
+		RingsMax:         b.limits.Rings,
+		Attachments:      len(b.attachments),
+		AttachmentsMax:   b.limits.Attachments,
+		MemoryBytes:      b.use().bytes,
+		MemoryBytesMax:   b.limits.MemoryBytes,
+		Adopted:          b.adopted,
+		Repairs:          b.repairs,
+		Retired:          b.retired,
+		Quarantined:      []string{},
+		QuarantinedBytes: b.quarantinedBytes(),
+		Problems:         b.folderProblems(),
+	}
+	for _, q := range b.quarantined {
+		s.Quarantined = append(s.Quarantined, q.folder)
 	}
 	if s.MemoryBytes > s.MemoryBytesMax || s.Rings > s.RingsMax {
 		s.Problems = append(s.Problems, fmt.Sprintf(
@@ -167,10 +189,10 @@ func (b *Broker) Status() Status {
 }
 
 // Run watches: it repairs and frees within 100 ms what a dead process held, ends
-// cursors at their deadline, and notices demotions and corrupt rings. It calls
-// beat at least once a second,
-// starts one goroutine per attached process (in startWatch, below and from
-// Attach) and has joined them all when it returns ctx.Err(). One Run at a time.
+// cursors at their deadline, notices demotions and corrupt rings, and gives these
+// successors. It calls beat at least once a second, starts one goroutine per attached process (in startWatch, below and from
+// Attach) and one for successions, and has joined them all when it returns
+// ctx.Err(). One Run at a time.
 func (b *Broker) Run(ctx context.Context, beat func()) error {
 	watch, stop := context.WithCancel(ctx)
 	b.mu.Lock()
@@ -178,6 +200,7 @@ func (b *Broker) Run(ctx context.Context, beat func()) error {
 	for _, p := range b.procs {
 		b.startWatch(p)
 	}
+	b.watchers.Go(func() { b.keepSucceeding(watch) })
 	b.unlock()
 
 	tick := time.NewTicker(sweepInterval)
@@ -185,6 +208,7 @@ func (b *Broker) Run(ctx context.Context, beat func()) error {
 	for ctx.Err() == nil {
 		beat()
 		b.sweep()
+		b.trim()
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -24,44 +24,56 @@ type origin struct {
 	start shmring.Boundary
 }
 
-// buildRing makes the files of a ring in a folder of their own (0700) and
-// renames that into place as a whole. A failure leaves nothing; a crash leaves
-// a folder that the next Open deletes.
-func buildRing(base string, info wire.Ring, from origin) (*ring, error) {
-	temp, err := os.MkdirTemp(base, newPrefix+info.Name+"-")
+// buildingFolder names the folder in which a ring is built. Its epoch would not do:
+// a mirror may come back with the one that it had.
+func buildingFolder(info wire.Ring) string {
+	return fmt.Sprintf("%s%s-%d", newPrefix, info.Name, info.CreatedNS)
+}
+
+// build makes a ring in a folder of its own (0700) and opens it there: none of its
+// files is opened by name again. A failure leaves nothing; a crash leaves a folder
+// that the next Open deletes.
+func (b *Broker) build(folder string, info wire.Ring, from origin) (*ring, error) {
+	dir := filepath.Join(b.dir, folder)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
+	}
+	err := b.fill(dir, info, from)
+	var r *ring
+	if err == nil {
+		r, err = openRing(dir, info)
+	}
 	if err != nil {
+		_ = os.RemoveAll(dir) // of no use to anybody; Open would delete it, too
 		return nil, err
-	}
-	if err := fill(temp, info, from); err != nil {
-		_ = os.RemoveAll(temp) // of no use to anybody; Open would delete it, too
-		return nil, err
-	}
-	place := filepath.Join(base, info.Name)
-	if err := os.Rename(temp, place); err != nil {
-		_ = os.RemoveAll(temp)
-		return nil, err
-	}
-	r, err := openRing(base, info.Name)
-	if err != nil {
-		_ = os.RemoveAll(place)
-		return nil, fmt.Errorf("open it again: %w", err)
 	}
 	return r, nil
 }
 
-func fill(dir string, info wire.Ring, from origin) error {
+func (b *Broker) fill(dir string, info wire.Ring, from origin) error {
 	config := geometry(info)
 	config.Key = from.key
 	mem, err := shmring.CreateAt(dir, config, from.start)
 	if err != nil {
 		return err
 	}
-	// Opened again from its final place: it may remember its folder.
 	if err := mem.Close(); err != nil {
 		return err
 	}
 	if err := createSlots(filepath.Join(dir, slotsName)); err != nil {
 		return err
 	}
-	return writeMeta(dir, info)
+	return b.writeMeta(dir, info)
+}
+
+// moveIn renames a ring that was built into its place, as a whole.
+func (b *Broker) moveIn(r *ring) error {
+	place := filepath.Join(b.dir, r.info.Name)
+	if err := os.Rename(r.dir, place); err != nil {
+		_ = r.close() // nobody has had it
+		_ = os.RemoveAll(r.dir)
+		return err
+	}
+	r.dir = place
+	return nil
 }

@@ -13,7 +13,9 @@ import (
 // one that was stopped in between makes everybody wait.
 const claimOpenMax = time.Second
 
-// lookAtClaims notes since when the open claims of a ring have been open.
+// lookAtClaims notes since when the open claims of a ring have been open. One in a
+// slot that nobody has is a forgery, by a process that has detached and writes still:
+// nobody would ever commit it.
 func (b *Broker) lookAtClaims(r *ring) {
 	open, err := r.mem.OpenClaims()
 	if err != nil {
@@ -22,6 +24,10 @@ func (b *Broker) lookAtClaims(r *ring) {
 	before := r.claims
 	r.claims = nil
 	for _, c := range open {
+		if r.held[slotRef{wire.RoleProducer, c.Slot}] == nil {
+			b.retire(r, fmt.Errorf("%w: at position %d: producer slot %d, which nobody has, has a claim open", shmring.ErrCorrupt, c.Position, c.Slot))
+			return
+		}
 		since, known := before[c]
 		if !known {
 			since = b.now()

@@ -11,7 +11,8 @@
 //	DIR/NAME/sessions         how far remote producers were published, see sessions.go
 //	DIR/.new-NAME-*           a ring being built; renamed into place as a whole
 //	DIR/.rm-NAME-*            a ring being deleted; renamed out of place first
-//	DIR/.quarantine-NAME-*    a ring that could not be adopted; never deleted here
+//	DIR/NAME/quarantine.json  why a ring is of no use any more, see quarantine.go
+//	DIR/.quarantine-NAME-*    a ring that was set aside; deleted by CollectGarbage only
 //
 // Every change is written down before it takes effect in the ring, and undone
 // in the ring before it is struck off, so a daemon killed at any instruction
@@ -79,8 +80,14 @@
 // # What it distrusts
 //
 // The rings: processes write to them. A ring in which shmring finds garbage is
-// retired (nobody attaches any more) and the others go on. The directory: it
+// retired (nobody attaches any more), is set aside, and has a successor with the same
+// description and a new epoch (succession.go); the others go on. Cursors, positions
+// and remote sessions stay with the old one: they mean nothing in the new one. How
+// many rings of a name lie aside is bounded, and their memory counts. The directory: it
 // must belong to the daemon's user and be writable by nobody else; what is in
 // it and not understood is left alone or quarantined, and reported. It trusts
-// meta.json and slots, which only a daemon can write (0600 in a 0700 folder).
+// meta.json and slots, which only a daemon can write (0600 in a 0700 folder). A ring of
+// another boot is set aside as well: a tmpfs does not outlive a boot, so it is a copy,
+// maybe from the middle of a write, and there may be another ring of its epoch. Its
+// slots name processes by pid and start time, which mean nothing in this boot.
 package broker

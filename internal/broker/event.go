@@ -3,12 +3,14 @@ package broker
 // EventKind says what happened.
 type EventKind string
 
-// The kinds of events. Ring is set in all but EventLeftAlone, ID where an
+// The kinds of events. Ring is set in all but EventLeftAlone and some of EventCollected and EventFailed, ID where an
 // attachment is meant.
 const (
 	EventCreated     EventKind = "created"
 	EventAdopted     EventKind = "adopted"
-	EventQuarantined EventKind = "quarantined" // Detail: the folder, Err: why
+	EventQuarantined EventKind = "quarantined" // a ring was set aside; Detail: the folder, Err: why
+	EventSucceeded   EventKind = "succeeded"   // a retired ring has its successor; Detail: the epochs, Err: why it was retired
+	EventCollected   EventKind = "collected"   // an administrator had something deleted; Detail: the folder
 	EventRemoved     EventKind = "removed"
 	EventUpdated     EventKind = "updated"   // by the configuration; Detail: what
 	EventRetired     EventKind = "retired"   // Err: what was found in the ring

@@ -31,7 +31,9 @@ func TestMain(m *testing.M) {
 	case "churn":
 		churn(os.Getenv("BROKER_TEST_DIR"))
 	default:
-		goleak.VerifyTestMain(m)
+		if !stepProcess() {
+			goleak.VerifyTestMain(m)
+		}
 	}
 }
 
@@ -210,15 +212,7 @@ func attachError(t *testing.T, b *Broker, q AttachRequest) error {
 // reader and writer map what was lent, as the process would.
 func reader(t *testing.T, l Lease, policy shmring.Policy) *shmring.Consumer {
 	t.Helper()
-	a := l.Out.Attachment
-	from := shmring.FromOldest()
-	if l.Out.Resumed {
-		from = shmring.FromResume()
-	}
-	c, err := shmring.OpenConsumer(l.Files[l.Out.Files.Data], l.Files[l.Out.Files.Cursors[0]], shmring.ConsumerOptions{
-		Slot: a.Slot, Generation: a.Generation, Policy: policy, From: from,
-		KeepCursor: l.Out.Ring.ResumeForNS > 0 && a.Name != "",
-	})
+	c, err := openReader(l, policy)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,19 +220,35 @@ func reader(t *testing.T, l Lease, policy shmring.Policy) *shmring.Consumer {
 	return c
 }
 
+func openReader(l Lease, policy shmring.Policy) (*shmring.Consumer, error) {
+	a := l.Out.Attachment
+	from := shmring.FromOldest()
+	if l.Out.Resumed {
+		from = shmring.FromResume()
+	}
+	return shmring.OpenConsumer(l.Files[l.Out.Files.Data], l.Files[l.Out.Files.Cursors[0]], shmring.ConsumerOptions{
+		Slot: a.Slot, Generation: a.Generation, Policy: policy, From: from,
+		KeepCursor: l.Out.Ring.ResumeForNS > 0 && a.Name != "",
+	})
+}
+
 func writer(t *testing.T, l Lease) *shmring.Producer {
 	t.Helper()
-	var cursors []*os.File
-	for _, i := range l.Out.Files.Cursors {
-		cursors = append(cursors, l.Files[i])
-	}
-	a := l.Out.Attachment
-	p, err := shmring.OpenProducer(l.Files[l.Out.Files.Data], cursors, shmring.ProducerOptions{Slot: a.Slot, Generation: a.Generation})
+	p, err := openWriter(l)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = p.Close() })
 	return p
+}
+
+func openWriter(l Lease) (*shmring.Producer, error) {
+	var cursors []*os.File
+	for _, i := range l.Out.Files.Cursors {
+		cursors = append(cursors, l.Files[i])
+	}
+	a := l.Out.Attachment
+	return shmring.OpenProducer(l.Files[l.Out.Files.Data], cursors, shmring.ProducerOptions{Slot: a.Slot, Generation: a.Generation})
 }
 
 // push publishes one record, always of one size: a smaller one may fit where

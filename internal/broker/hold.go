@@ -68,10 +68,12 @@ type ring struct {
 	info    wire.Ring // Managed is kept in managed
 	managed bool
 	dir     string
-	mem     *shmring.Ring
+	mem     *shmring.Ring // nil, as are slots, of a ring that was found unusable by Open
 	slots   *slotTable
 	held    map[slotRef]*attachment
 	retired error                           // what was found in it; nil while it lives
+	waits   string                          // of a retired one: what its successor waits for, "" for nothing
+	retryAt time.Time                       // of a retired one: not before then
 	drift   string                          // what the configuration wants otherwise
 	clash   string                          // a mirror: the configuration wants another ring of this name
 	claims  map[shmring.OpenClaim]time.Time // open at the last sweep, and since when
@@ -81,13 +83,8 @@ type ring struct {
 	sessions bool // it has a journal of remote sessions
 }
 
-// openRing opens the ring that lies in base under name.
-func openRing(base, name string) (*ring, error) {
-	dir := filepath.Join(base, name)
-	info, err := readMeta(dir, name)
-	if err != nil {
-		return nil, err
-	}
+// openRing opens the files of a ring that lie in dir.
+func openRing(dir string, info wire.Ring) (*ring, error) {
 	mem, err := shmring.Open(dir)
 	if err != nil {
 		return nil, err
@@ -108,11 +105,22 @@ func openRing(base, name string) (*ring, error) {
 }
 
 func (r *ring) close() error {
+	if r.mem == nil {
+		return nil
+	}
 	err := r.mem.Close()
 	if serr := r.slots.file.Close(); err == nil {
 		err = serr
 	}
 	return err
+}
+
+// tell has those attached learn of a state.
+func (r *ring) tell(s shmring.State) error {
+	if r.mem == nil {
+		return nil // nobody is, that is known of
+	}
+	return r.mem.SetState(s)
 }
 
 // describe is the ring as the outside sees it.
@@ -138,7 +146,7 @@ func (r *ring) problems() []string {
 		}
 	}
 	if r.retired != nil {
-		p = append(p, refuseCorrupt(r.info.Name, r.retired).Error())
+		p = append(p, refuseCorrupt(r).Error())
 	}
 	return p
 }

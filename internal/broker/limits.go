@@ -31,8 +31,10 @@ func (b *Broker) SetLimits(l Limits) {
 	b.limits = l
 }
 
-// reservation is memory that is taken while a ring is being built or deleted.
+// reservation is what a folder takes while a ring is being built or deleted in it.
 type reservation struct {
+	name  string // that the ring will have; "" when it is deleted, or is to succeed another
+	rings int    // of Limits.Rings
 	bytes uint64
 	owner uint32
 }
@@ -43,13 +45,15 @@ type usage struct {
 	bytes uint64
 }
 
-// use counts the rings that exist and those being built or deleted.
+// use counts the rings that exist and those being built or deleted, and the memory
+// of quarantined ones, too.
 func (b *Broker) use() usage {
-	u := usage{rings: len(b.rings) + len(b.pending)}
+	u := usage{rings: len(b.rings), bytes: b.quarantinedBytes()}
 	for _, r := range b.rings {
 		u.bytes += r.bytes()
 	}
 	for _, p := range b.pending {
+		u.rings += p.rings
 		u.bytes += p.bytes
 	}
 	return u
@@ -67,6 +71,11 @@ func (b *Broker) memoryOf(uid uint32) (bytes uint64) {
 			bytes += p.bytes
 		}
 	}
+	for _, q := range b.quarantined {
+		if q.Owner == uid {
+			bytes += q.bytes
+		}
+	}
 	return bytes
 }
 
@@ -79,8 +88,7 @@ func (b *Broker) admitRing(info wire.Ring, u usage) error {
 	if b.closed {
 		return ErrClosed
 	}
-	_, building := b.pending[info.Name]
-	if _, ok := b.rings[info.Name]; ok || building {
+	if _, ok := b.rings[info.Name]; ok || b.building(info.Name) {
 		return refuseExists(info.Name)
 	}
 	path := filepath.Join(b.dir, info.Name)
@@ -88,16 +96,26 @@ func (b *Broker) admitRing(info wire.Ring, u usage) error {
 		return refuseInTheWay(info.Name, path)
 	}
 	if u.rings >= b.limits.Rings {
-		return refuseLimit("limits.rings", uint64(u.rings), 1, uint64(b.limits.Rings), "rings")
+		return b.refuseLimit(limitRings, uint64(u.rings), 1, uint64(b.limits.Rings), "rings")
 	}
 	if past(u.bytes, info.MemoryBytes, b.limits.MemoryBytes) {
-		return refuseLimit("limits.memory", u.bytes, info.MemoryBytes, b.limits.MemoryBytes, "bytes")
+		return b.refuseLimit(limitMemory, u.bytes, info.MemoryBytes, b.limits.MemoryBytes, "bytes")
 	}
 	most := b.limits.PerUID.MemoryBytes
 	if used := b.memoryOf(info.Owner); most > 0 && b.hasQuota(info.Owner) && past(used, info.MemoryBytes, most) {
-		return refuseQuota("limits.per_uid.memory", info.Owner, used, info.MemoryBytes, most, "bytes of rings")
+		return b.refuseQuota(limitUIDMemory, info.Owner, used, info.MemoryBytes, most, "bytes of rings")
 	}
 	return nil
+}
+
+// building tells whether a ring of that name is being made.
+func (b *Broker) building(name string) bool {
+	for _, p := range b.pending {
+		if p.name == name {
+			return true
+		}
+	}
+	return false
 }
 
 func past(used, wanted, most uint64) bool { return used > most || wanted > most-used }
@@ -105,7 +123,7 @@ func past(used, wanted, most uint64) bool { return used > most || wanted > most-
 // admitAttachment says whether a user may have one attachment more.
 func (b *Broker) admitAttachment(uid uint32) error {
 	if n := len(b.attachments); n >= b.limits.Attachments {
-		return refuseLimit("limits.attachments", uint64(n), 1, uint64(b.limits.Attachments), "attachments")
+		return b.refuseLimit(limitAttachments, uint64(n), 1, uint64(b.limits.Attachments), "attachments")
 	}
 	most := b.limits.PerUID.Attachments
 	if most == 0 || !b.hasQuota(uid) {
@@ -118,7 +136,7 @@ func (b *Broker) admitAttachment(uid uint32) error {
 		}
 	}
 	if used >= most {
-		return refuseQuota("limits.per_uid.attachments", uid, uint64(used), 1, uint64(most), "attachments")
+		return b.refuseQuota(limitUIDAttachments, uid, uint64(used), 1, uint64(most), "attachments")
 	}
 	return nil
 }

@@ -92,7 +92,7 @@ func (b *Broker) mirrorAgain(want wire.Ring, key uint64) (have wire.Ring, ok boo
 	case r.info.Mirror == nil || *r.info.Mirror != *want.Mirror:
 		return wire.Ring{}, false, refuseMirrorName(r.describe(), *want.Mirror)
 	case r.retired != nil:
-		return wire.Ring{}, false, refuseCorrupt(want.Name, r.retired)
+		return wire.Ring{}, false, refuseCorrupt(r)
 	case !r.mirrors(want, key):
 		return wire.Ring{}, false, refuseOtherOrigin(r.info, want.Epoch)
 	}
@@ -126,7 +126,8 @@ func (b *Broker) OpenMirror(name string) (*shmring.Mirror, error) {
 	defer b.unlock()
 	switch still := b.rings[name] == r; {
 	case err != nil && still:
-		return nil, fmt.Errorf("open mirror %s: %w", name, b.judge(r, err))
+		err = fmt.Errorf("open mirror %s: %w", name, b.judge(r, err))
+		return nil, b.scarce(err, "open mirror "+name, 0, 0)
 	case err != nil:
 		return nil, fmt.Errorf("open mirror %s: %w", name, err)
 	case still:
@@ -145,10 +146,10 @@ func (b *Broker) lendMirror(name string) (r *ring, data *os.File, cursors []*os.
 	case r.info.Mirror == nil:
 		return nil, nil, nil, invalidKey(name, "mirror", "absent", "a ring that mirrors another one")
 	case r.retired != nil:
-		return nil, nil, nil, refuseCorrupt(name, r.retired)
+		return nil, nil, nil, refuseCorrupt(r)
 	}
 	if data, cursors, err = r.mem.LendProducer(); err != nil {
-		return nil, nil, nil, b.lendFailed(r, err)
+		return nil, nil, nil, b.scarce(b.lendFailed(r, err), "open mirror "+name, 0, 0)
 	}
 	return r, data, cursors, nil
 }

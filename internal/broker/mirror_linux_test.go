@@ -230,17 +230,18 @@ func TestAdoptMirror(t *testing.T) {
 	}
 }
 
-// One whose files are garbage is quarantined like any ring.
+// One whose files are not what they are said to be is quarantined like any ring; its
+// successor is what they are said to be.
 func TestQuarantineMirror(t *testing.T) {
 	b, _ := open(t, tmpfsDir(t), generous)
 	mustMirror(t, b, mirrorOf("m", 1000))
 	r := b.rings["m"].info
 	r.Mirror = nil
-	if err := writeMeta(b.rings["m"].dir, r); err != nil {
+	if err := b.writeMeta(b.rings["m"].dir, r); err != nil {
 		t.Fatal(err)
 	}
 	b, _ = restart(t, b)
-	if s := b.Status(); s.Rings != 0 || len(s.Quarantined) != 1 {
+	if s := b.Status(); s.Rings != 1 || len(s.Quarantined) != 1 || b.rings["m"].info.Mirror != nil {
 		t.Errorf("a description that denies it: %+v", s)
 	}
 }

@@ -64,7 +64,7 @@ func TestMemoryQuota(t *testing.T) {
 		if err := b.RemoveRing("r1", false); err != nil {
 			t.Fatal(err)
 		}
-		b.pending["being deleted"] = reservation{one, 1000}
+		b.pending["being deleted"] = reservation{rings: 1, bytes: one, owner: 1000}
 		wantQuota(t, create(1000), "limits.per_uid.memory", uint64(fits)*one, one, most)
 		delete(b.pending, "being deleted")
 		if err := create(1000); err != nil {

@@ -110,7 +110,7 @@ func (b *Broker) updateAll(want []wire.Ring) (changed, kept []string, err error)
 		}
 		if err := b.describeAs(w); err != nil {
 			for _, done := range want[:i] {
-				b.describeAgain(done.Name)
+				b.describeAgain(b.rings[done.Name])
 			}
 			return nil, nil, atSpec(i, w.Name, err)
 		}
@@ -163,17 +163,16 @@ func (b *Broker) describeAs(want wire.Ring) error {
 	if reflect.DeepEqual(next, r.info) {
 		return nil
 	}
-	if err := writeMeta(r.dir, next); err != nil {
-		return fmt.Errorf("update its description: %w", err)
+	if err := b.writeMeta(r.dir, next); err != nil {
+		return b.scarce(fmt.Errorf("update its description: %w", err), "update the description of ring "+want.Name, metaBytesPlanned, 1)
 	}
 	return nil
 }
 
-// describeAgain writes down the ring as it is, after describeAs in vain.
-func (b *Broker) describeAgain(name string) {
-	r := b.rings[name]
-	if err := writeMeta(r.dir, r.info); err != nil {
-		b.raise(Event{Kind: EventFailed, Ring: name, Detail: "restore its description", Err: err})
+// describeAgain writes down the ring as it is, after describeAs in vain for one.
+func (b *Broker) describeAgain(r *ring) {
+	if err := b.writeMeta(r.dir, r.info); err != nil {
+		b.raise(Event{Kind: EventFailed, Ring: r.info.Name, Detail: "write its description", Err: err})
 	}
 }
 

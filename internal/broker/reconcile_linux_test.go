@@ -160,7 +160,7 @@ func TestReconcileTakesBack(t *testing.T) {
 	md, stuck := spec("md"), spec("stuck")
 	md.Policy, stuck.Policy = wire.PolicySkip, wire.PolicySkip
 	// Its description cannot be written: a folder is in the place of the file.
-	if err := os.Mkdir(filepath.Join(dir, "stuck", metaTempName), 0o700); err != nil {
+	if err := os.Mkdir(filepath.Join(dir, "stuck", metaName+tempSuffix), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := b.Reconcile([]wire.RingSpec{md, spec("new"), stuck}); err == nil || !strings.Contains(err.Error(), "rings[2] (stuck): update its description") {

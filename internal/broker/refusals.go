@@ -73,23 +73,37 @@ func refuseOtherOrigin(have wire.Ring, epoch uint64) error {
 		have.Name, have.Mirror.Ring, have.Mirror.Peer, have.Epoch, epoch)
 }
 
-func refuseLimit(limit string, used, wanted, most uint64, unit string) error {
-	return wire.LimitExceeded(limit, used, wanted, most, "%s: %d %s in use, %d more wanted, at most %d allowed: free some, or raise %s in the configuration",
-		limit, used, unit, wanted, most, limit)
+func (b *Broker) refuseLimit(limit string, used, wanted, most uint64, unit string) error {
+	return b.refuse(limit, wire.LimitExceeded(limit, used, wanted, most, "%s: %d %s in use, %d more wanted, at most %d allowed: free some, or raise %s in the configuration",
+		limit, used, unit, wanted, most, limit))
 }
 
-func refuseQuota(limit string, uid uint32, used, wanted, most uint64, unit string) error {
-	return wire.LimitExceeded(limit, used, wanted, most, "%s: uid %d has %d %s, %d more wanted, at most %d allowed for each user: free some of them, or raise %s in the configuration",
-		limit, uid, used, unit, wanted, most, limit)
+func (b *Broker) refuseQuota(limit string, uid uint32, used, wanted, most uint64, unit string) error {
+	return b.refuse(limit, wire.LimitExceeded(limit, used, wanted, most, "%s: uid %d has %d %s, %d more wanted, at most %d allowed for each user: free some of them, or raise %s in the configuration",
+		limit, uid, used, unit, wanted, most, limit))
 }
 
-func refuseNoSpace(dir string, wanted, free uint64, quarantined int) error {
-	more := ""
-	if quarantined > 0 {
-		more = fmt.Sprintf(" (%d quarantined rings in %s hold memory, too)", quarantined, dir)
+func refuseNoSpace(doing, dir string, wanted, free uint64, quarantined int) error {
+	return wire.NoSpace(dir, wanted, free, "%s: tmpfs of %s is full: %d bytes wanted, %d free%s: remove rings, make the ring smaller, or enlarge it (mount -o remount,size=...)",
+		doing, dir, wanted, free, besides(dir, quarantined))
+}
+
+func refuseNoInodes(doing, dir string, files int, left, wanted, free uint64, quarantined int) error {
+	return wire.NoSpace(dir, wanted, free, "%s: tmpfs of %s takes no more files: %d wanted, %d left%s: remove rings, make rings with fewer consumers_max, or enlarge it (mount -o remount,nr_inodes=...)",
+		doing, dir, files, left, besides(dir, quarantined))
+}
+
+// besides names what else takes room on a tmpfs.
+func besides(dir string, quarantined int) string {
+	if quarantined == 0 {
+		return ""
 	}
-	return wire.NoSpace(dir, wanted, free, "tmpfs of %s is full: %d bytes wanted, %d free%s: remove rings, make the ring smaller, or enlarge it (mount -o remount,size=...)",
-		dir, wanted, free, more)
+	return fmt.Sprintf(" (%d quarantined rings in %s hold some, too)", quarantined, dir)
+}
+
+func refuseNoMemory(doing, dir string, wanted, free uint64, cause error) error {
+	return wire.NoSpace(dir, wanted, free, "%s: the kernel gives brokerd no more memory (%v), though the host has %d bytes: remove rings, or look at RLIMIT_AS of brokerd, its cgroup and vm.max_map_count",
+		doing, cause, free)
 }
 
 func refuseHostMemory(name, dir string, wanted, free uint64) error {
@@ -100,8 +114,13 @@ func refuseEpoch(name string, wanted, current uint64) error {
 	return wire.EpochChanged(name, wanted, current, "ring %s was created again: its epoch is %d, not %d: attach without an epoch and start anew", name, current, wanted)
 }
 
-func refuseCorrupt(name string, cause error) error {
-	return wire.RingCorrupt(name, "ring %s is retired (%v): remove it (brokerctl ring rm --force %s) and create it again", name, cause, name)
+func refuseCorrupt(r *ring) error {
+	name := r.info.Name
+	if r.waits == "" {
+		return wire.RingCorrupt(name, "ring %s is retired (%v): in a moment there is another one of its name, with a new epoch: attach to that", name, r.retired)
+	}
+	return wire.RingCorrupt(name, "ring %s is retired (%v) and has no successor yet: %s; or remove it (brokerctl ring rm --force %s) and create it again",
+		name, r.retired, r.waits, name)
 }
 
 func refuseProducer(name string, a *attachment) error {

@@ -25,15 +25,16 @@ func (b *Broker) CreateRing(spec wire.RingSpec, owner uint32) (wire.Ring, error)
 func (b *Broker) create(info wire.Ring, from origin, managed bool) (wire.Ring, error) {
 	b.mu.Lock()
 	err := b.admitRing(info, b.use())
+	var folder string
 	if err == nil {
-		b.pending[info.Name] = reservation{info.MemoryBytes, info.Owner}
 		now := b.now()
 		info.CreatedNS = now.UnixNano()
 		if info.Mirror == nil {
 			info.Epoch = b.nextEpoch(uint64(now.UnixMicro()))
 		}
+		folder = buildingFolder(info)
+		b.pending[folder] = reservation{name: info.Name, rings: 1, bytes: info.MemoryBytes, owner: info.Owner}
 	}
-	quarantined := len(b.quarantined)
 	b.unlock()
 	if err != nil {
 		return wire.Ring{}, err
@@ -42,19 +43,21 @@ func (b *Broker) create(info wire.Ring, from origin, managed bool) (wire.Ring, e
 	if free := hostFreeBytes(); info.MemoryBytes > free {
 		b.mu.Lock()
 		defer b.unlock()
-		delete(b.pending, info.Name)
-		return wire.Ring{}, refuseHostMemory(info.Name, b.dir, info.MemoryBytes, free)
+		delete(b.pending, folder)
+		return wire.Ring{}, b.refuse(limitHostMemory, refuseHostMemory(info.Name, b.dir, info.MemoryBytes, free))
 	}
-	r, err := buildRing(b.dir, info, from)
+	r, err := b.build(folder, info, from)
+	if err == nil {
+		err = b.moveIn(r)
+	}
 
 	b.mu.Lock()
 	defer b.unlock()
-	delete(b.pending, info.Name)
+	delete(b.pending, folder)
 	switch {
-	case isNoSpace(err):
-		return wire.Ring{}, refuseNoSpace(b.dir, info.MemoryBytes, freeBytes(b.dir), quarantined)
 	case err != nil:
-		return wire.Ring{}, fmt.Errorf("create ring %s: %w", info.Name, err)
+		doing := "create ring " + info.Name
+		return wire.Ring{}, b.scarce(fmt.Errorf("%s: %w", doing, err), doing, info.MemoryBytes, filesOf(info))
 	case b.closed: // the next daemon adopts it
 		_ = r.close()
 		return wire.Ring{}, ErrClosed
@@ -118,11 +121,11 @@ func (b *Broker) takeOut(r *ring) (grave string, err error) {
 	if err := os.Rename(r.dir, filepath.Join(b.dir, grave)); err != nil {
 		return "", fmt.Errorf("remove ring %s: %w", name, err)
 	}
-	if err := r.mem.SetState(shmring.StateRemoved); err != nil {
+	if err := r.tell(shmring.StateRemoved); err != nil {
 		b.raise(Event{Kind: EventFailed, Ring: name, Detail: "tell those attached", Err: err})
 	}
 	for _, a := range r.ordered() {
-		if a.hold != holdZombie {
+		if a.hold != holdZombie && r.mem != nil {
 			_ = r.unbind(a.ref) // wakes producers; the state has told them why
 		}
 		b.raise(Event{Kind: EventDetached, Ring: name, ID: a.id, Detail: "ring removed"})
@@ -132,7 +135,7 @@ func (b *Broker) takeOut(r *ring) (grave string, err error) {
 		b.raise(Event{Kind: EventFailed, Ring: name, Detail: "close the ring", Err: err})
 	}
 	delete(b.rings, name)
-	b.pending[grave] = reservation{r.bytes(), r.info.Owner}
+	b.pending[grave] = reservation{rings: 1, bytes: r.bytes(), owner: r.info.Owner}
 	b.raise(Event{Kind: EventRemoved, Ring: name})
 	return grave, nil
 }

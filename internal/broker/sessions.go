@@ -26,14 +26,15 @@ func (b *Broker) Journal(name string) (*shmring.Journal, error) {
 		return nil, err
 	}
 	if r.retired != nil {
-		return nil, refuseCorrupt(name, r.retired)
+		return nil, refuseCorrupt(r)
 	}
 	if used := b.use().bytes; !r.sessions && past(used, shmring.JournalBytes, b.limits.MemoryBytes) {
-		return nil, refuseLimit("limits.memory", used, shmring.JournalBytes, b.limits.MemoryBytes, "bytes")
+		return nil, b.refuseLimit(limitMemory, used, shmring.JournalBytes, b.limits.MemoryBytes, "bytes")
 	}
 	j, err := openJournal(r.dir)
 	if err != nil {
-		return nil, fmt.Errorf("journal of ring %s: %w", name, err)
+		doing := "make the journal of ring " + name
+		return nil, b.scarce(fmt.Errorf("%s: %w", doing, err), doing, shmring.JournalBytes, 1)
 	}
 	r.sessions = true
 	return j, nil

@@ -110,7 +110,7 @@ func TestJournalOnDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 		b, _ = restart(t, b)
-		if got := b.Rings(); (len(got) == 1) != adopted || adopted && got[0].MemoryBytes != r.MemoryBytes {
+		if got := b.Rings(); len(got) != 1 || (got[0].Epoch == r.Epoch) != adopted || got[0].MemoryBytes != r.MemoryBytes {
 			t.Errorf("%q: %+v, %+v", text, got, b.Status())
 		}
 	}

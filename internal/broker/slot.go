@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"math"
 
 	"brokerd/internal/wire"
@@ -22,7 +23,16 @@ func (b *Broker) slotFor(r *ring, q AttachRequest) (slotRef, error) {
 			b.bury(a.proc)
 		}
 	}
-	return choose(q)
+	if ref, err = choose(q); err == nil {
+		return ref, nil
+	}
+	switch {
+	case q.In.Role == wire.RoleConsumer:
+		err = b.refuse(limitConsumers, err)
+	case errors.Is(err, wire.ErrSlotsExhausted): // a second producer of one is no want of room
+		err = b.refuse(limitProducers, err)
+	}
+	return ref, err
 }
 
 // producerSlot is the first that is free. Where there is but one, a zombie of the

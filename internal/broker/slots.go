@@ -34,6 +34,7 @@ type slotState string
 const (
 	slotFree      slotState = "free"
 	slotAttached  slotState = "attached"  // the ring honours it
+	slotOffered   slotState = "offered"   // it may or may not yet, and the process has not been told
 	slotZombie    slotState = "zombie"    // it does not, or not surely yet, but the process has the pages
 	slotResumable slotState = "resumable" // the ring honours it, the process is gone or has finished with it
 )
@@ -182,7 +183,7 @@ func decodeSlot(data []byte) (slotRecord, error) {
 		return slotRecord{}, fmt.Errorf("%w: %w", errSlots, err)
 	}
 	switch r.State {
-	case slotFree, slotAttached, slotZombie, slotResumable:
+	case slotFree, slotOffered, slotAttached, slotZombie, slotResumable:
 	default:
 		return slotRecord{}, fmt.Errorf("%w: state %q", errSlots, r.State)
 	}

@@ -91,6 +91,9 @@ func (b *Broker) sweep() {
 	}
 	for _, r := range b.rings {
 		b.expire(r)
+		if r.retired != nil {
+			b.hurry() // what its successor waits for may be there
+		}
 		if r.retired != nil || len(r.held) == 0 {
 			continue
 		}
@@ -115,7 +118,7 @@ func (b *Broker) lookAtReader(a *attachment) {
 		err = b.judge(a.ring, err)
 		b.failed(a, "read its cursor page", err)
 		if isReaderFault(err) {
-			b.failed(a, "evict it", b.pageLost(a))
+			b.failed(a, "evict it", b.pageLost(a, "its cursor page was truncated"))
 		}
 		return
 	}
@@ -125,12 +128,12 @@ func (b *Broker) lookAtReader(a *attachment) {
 	a.last = stats
 }
 
-// pageLost ends a reader whose cursor page faults.
-func (b *Broker) pageLost(a *attachment) error {
+// pageLost ends a reader whose cursor page faults, or is no longer one page.
+func (b *Broker) pageLost(a *attachment, why string) error {
 	if a.hold == holdResumable {
-		return b.free(a, Event{Kind: EventExpired, Detail: "its page was truncated"})
+		return b.free(a, Event{Kind: EventExpired, Detail: why})
 	}
-	a.ended = "its cursor page was truncated"
+	a.ended = why
 	return b.toZombie(a)
 }
 
@@ -153,20 +156,23 @@ func (b *Broker) judge(r *ring, err error) error {
 		}
 	}
 	if r.retired != nil {
-		return refuseCorrupt(r.info.Name, r.retired)
+		return refuseCorrupt(r)
 	}
 	return err
 }
 
 // retire ends a ring in which garbage was found: those attached learn it from
-// the ring, nobody attaches any more, the others go on.
+// the ring, nobody attaches any more, it is to have a successor (succession.go).
 func (b *Broker) retire(r *ring, cause error) {
 	if r.retired != nil {
 		return
 	}
 	r.retired = cause
+	b.retired++
 	if err := r.mem.SetState(shmring.StateCorrupt); err != nil && !errors.Is(err, shmring.ErrFault) {
 		b.raise(Event{Kind: EventFailed, Ring: r.info.Name, Detail: "mark the ring corrupt", Err: err})
 	}
 	b.raise(Event{Kind: EventRetired, Ring: r.info.Name, Err: cause})
+	b.noteDown(r.info, r.dir, cause)
+	b.hurry()
 }

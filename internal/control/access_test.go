@@ -135,6 +135,9 @@ func TestDenialsNameTheRule(t *testing.T) {
 	create := wire.CreateRingIn{Ring: wire.RingSpec{Name: "mine", Capacity: 64 << 10}}
 	refused(t, alice.call(wire.MethodCreateRing, create, nil), wire.ErrAccessDenied, `create ring "mine"`, "uid 1001 (alice", "control.admin_group")
 	refused(t, alice.call(wire.MethodRemoveRing, wire.RemoveRingIn{Name: "md"}, nil), wire.ErrAccessDenied, "remove ring")
+	for _, dry := range []bool{true, false} {
+		refused(t, alice.call(wire.MethodCollectGarbage, wire.CollectGarbageIn{DryRun: dry}, nil), wire.ErrAccessDenied, "collect garbage", "control.admin_group")
+	}
 	// Looking is free.
 	alice.must(wire.MethodListRings, nil, &wire.ListRingsOut{})
 	alice.must(wire.MethodListAttachments, nil, &wire.ListAttachmentsOut{})
@@ -145,6 +148,7 @@ func TestDenialsNameTheRule(t *testing.T) {
 	admin := h.as(1009, 1009, 700)
 	admin.must(wire.MethodCreateRing, create, &wire.CreateRingOut{})
 	admin.must(wire.MethodRemoveRing, wire.RemoveRingIn{Name: "mine"}, &wire.RemoveRingOut{})
+	admin.must(wire.MethodCollectGarbage, wire.CollectGarbageIn{}, &wire.CollectGarbageOut{})
 	refused(t, admin.call(wire.MethodAttach, attachIn("closed", wire.RoleConsumer), nil), wire.ErrAccessDenied, "allow.consume")
 }
 

@@ -69,6 +69,8 @@ func (t *session) detach(in wire.DetachIn) (wire.DetachOut, error) {
 	err := t.server.o.Broker.Detach(in.ID, func(a wire.Attachment, conn uint64) error {
 		own = conn == t.seat.conn || t.isProcessOf(a)
 		switch {
+		case in.Epoch != nil && *in.Epoch != a.Epoch:
+			return errOtherEpoch
 		case own:
 			return nil
 		case t.server.access.admin(t.subject), a.State == wire.StateResumable && a.UID == t.subject.uid:
@@ -76,6 +78,9 @@ func (t *session) detach(in wire.DetachIn) (wire.DetachOut, error) {
 		}
 		return errNotAdmin
 	})
+	if errors.Is(err, errOtherEpoch) {
+		return wire.DetachOut{}, wire.AttachmentNotFound(in.ID, "there is no attachment %s of epoch %d any more: the ring was made anew", quoted(in.ID), *in.Epoch)
+	}
 	if err != nil {
 		return wire.DetachOut{}, t.server.access.explain(t.subject, err, "detach "+quoted(in.ID)+" of another process")
 	}
@@ -84,12 +89,17 @@ func (t *session) detach(in wire.DetachIn) (wire.DetachOut, error) {
 	return wire.DetachOut{}, nil
 }
 
+// errOtherEpoch says that an attachment is one of another ring of that name.
+var errOtherEpoch = errors.New("attachment of a ring of another epoch")
+
 // isProcessOf tells whether the caller is the process that attached. Its pid
 // alone would not do: the caller may have died since it connected and left the
-// connection to a child, and the pid to somebody else.
+// connection to a child, and the pid to somebody else. Only of a cursor it does:
+// a reader may have died of its own will before its word was read, which then must
+// not discard the cursor that it left.
 func (t *session) isProcessOf(a wire.Attachment) bool {
 	who, err := t.who()
-	return err == nil && a.PID == who.ID().PID && a.UID == t.subject.uid && !who.Exited()
+	return err == nil && a.PID == who.ID().PID && a.UID == t.subject.uid && (!who.Exited() || a.State == wire.StateResumable)
 }
 
 func (t *session) listAttachments(in wire.ListAttachmentsIn) (wire.ListAttachmentsOut, error) {

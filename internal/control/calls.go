@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"brokerd/internal/broker"
 	"brokerd/internal/unixconn"
 	"brokerd/internal/wire"
 )
@@ -57,6 +58,8 @@ func (t *session) handlerOf(method string) handler {
 		return handle(t.listRings)
 	case wire.MethodDescribeRing:
 		return handle(t.describeRing)
+	case wire.MethodCollectGarbage:
+		return handle(t.collectGarbage)
 	case wire.MethodAttach:
 		return t.attach
 	case wire.MethodDetach:
@@ -184,12 +187,23 @@ func (t *session) reply(call wire.Call, r result, err error) (wire.Reply, error)
 // who may be the operator, is told.
 func (t *session) refusal(call wire.Call, err error) *wire.Error {
 	name := t.known(call.Method)
+	if broker.NoOpenFiles(err) { // the broker's own refusals are none by now
+		err = t.noOpenFiles(name)
+	}
 	if why := (*wire.Error)(nil); errors.As(err, &why) {
 		t.quiet(name+" refused: "+shortName(string(why.Name)), err, callFields(call)...)
 		return why
 	}
 	t.server.quiet.Error(name+" failed", append(append(t.fields(), callFields(call)...), zap.Error(err))...)
 	return wire.Failed("%s failed: %v", name, err)
+}
+
+// noOpenFiles is the refusal of a call that failed in this package, or in the
+// daemon's reload, for want of a descriptor.
+func (t *session) noOpenFiles(name string) error {
+	why := broker.RefuseOpenFiles(name)
+	t.server.refusals.add(why)
+	return why
 }
 
 // callFields are what the parameters of a call name, for the log: nothing in

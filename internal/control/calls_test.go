@@ -56,7 +56,9 @@ func TestEveryMethodAnswers(t *testing.T) {
 		status.ConnectionsMax != 4096 || status.Version != "test" || status.PID != os.Getpid() || status.StartedNS == 0 {
 		t.Errorf("GetStatus: %+v", status)
 	}
-	c.must(wire.MethodDetach, wire.DetachIn{ID: attached.Attachment.ID}, &wire.DetachOut{})
+	other := attached.Attachment.Epoch + 1
+	refused(t, c.call(wire.MethodDetach, wire.DetachIn{ID: attached.Attachment.ID, Epoch: &other}, nil), wire.ErrAttachmentNotFound, "the ring was made anew")
+	c.must(wire.MethodDetach, wire.DetachIn{ID: attached.Attachment.ID, Epoch: &attached.Attachment.Epoch}, &wire.DetachOut{})
 	c.must(wire.MethodRemoveRing, wire.RemoveRingIn{Name: "md"}, &wire.RemoveRingOut{})
 	refused(t, c.call(wire.MethodRemoveRing, wire.RemoveRingIn{Name: "md"}, nil), wire.ErrRingNotFound, "md")
 	if h.seen("Attach ok") != 1 || h.seen("RemoveRing RingNotFound") != 1 {

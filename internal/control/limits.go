@@ -34,6 +34,8 @@ const (
 	getentMax = 2 * time.Second
 	// nameAgeMax is how long an answer, "no such name" included, is believed.
 	nameAgeMax = time.Minute
+	// nameRetryMin is how long a look-up that got no answer is not tried again.
+	nameRetryMin = 5 * time.Second
 	// namesMax bounds the answers kept.
 	namesMax = 4096
 

@@ -40,8 +40,9 @@ func newNames(log *zap.Logger) *names {
 }
 
 // resolve answers from memory or asks the system, which may take getentMax.
-// Where the system gives no answer the last one holds: a directory service that
-// hangs takes no right away. Call it with no lock held.
+// Where the system gives no answer the last one holds, for nameRetryMin: a directory
+// service that hangs takes no right away, and a shortage of descriptors that is over
+// keeps nobody out. Call it with no lock held.
 func (n *names) resolve(k nameKey) nameAnswer {
 	n.mu.Lock()
 	old, ok := n.answers[k]
@@ -52,7 +53,7 @@ func (n *names) resolve(k nameKey) nameAnswer {
 	fresh := nameAnswer{at: n.now(), logged: old.logged}
 	var err error
 	if fresh.entry, err = n.find(k); err != nil {
-		fresh.entry = old.entry
+		fresh.entry, fresh.at = old.entry, fresh.at.Add(nameRetryMin-nameAgeMax)
 		n.log.Warn("a name could not be looked up; the last answer holds",
 			zap.String("database", string(k.db)), zap.String("name", k.key), zap.Bool("known", old.known), zap.Error(err))
 	} else if _, number := decimal(k.key); !fresh.known && !number && !fresh.logged {

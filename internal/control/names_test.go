@@ -53,8 +53,8 @@ func TestNamesRememberAndForget(t *testing.T) {
 	if got := logged.Len(); got != 1 {
 		t.Fatalf("%d log lines about the unknown name, want 1", got)
 	}
-	// A directory that does not answer changes nothing, and is not asked again
-	// before the answer is old.
+	// A directory that does not answer changes nothing, and is not asked again for
+	// nameRetryMin.
 	now, down = now.Add(nameAgeMax), true
 	for range 2 {
 		if a := n.resolve(alice); !a.known || a.id != 1001 {
@@ -66,6 +66,13 @@ func TestNamesRememberAndForget(t *testing.T) {
 	}
 	if asked["alice"] != 3 || logged.FilterMessageSnippet("could not be looked up").Len() != 2 {
 		t.Errorf("asked %v, logged %v; want each once more", asked, logged.All())
+	}
+	now, down = now.Add(nameRetryMin), false
+	for range 2 {
+		n.resolve(alice)
+	}
+	if asked["alice"] != 4 {
+		t.Errorf("asked %v, want alice once more when the directory is back", asked)
 	}
 }
 

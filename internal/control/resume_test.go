@@ -105,6 +105,31 @@ func TestDetachOfACursor(t *testing.T) {
 	}
 }
 
+// TestDetachOfADeadReader: a reader has asked and died before it was heard, since the
+// daemon was busy or stopped. Its cursor is there already, and stays.
+func TestDetachOfADeadReader(t *testing.T) {
+	h := newHost(t, nil, func(s *Server) { s.access.names.find = directory })
+	h.ring(wire.RingSpec{Name: "md", ResumeForNS: p(int64(time.Hour)), Allow: &wire.Allow{Consume: principals([]string{"alice"})}})
+	for _, uid := range []uint32{1001, 0} {
+		r := h.reader(uid)
+		in := wire.AttachIn{Ring: "md", Role: wire.RoleConsumer, Name: "risk", Resume: true}
+		out, err := r.attach(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.kill()
+		h.resumable(out.Attachment.ID)
+		r.must(wire.MethodDetach, wire.DetachIn{ID: out.Attachment.ID}, &wire.DetachOut{})
+		again, err := h.reader(uid).attach(in)
+		if err != nil || !again.Resumed {
+			t.Errorf("uid %d: after the late word of the dead reader: resumed %v, %v", uid, again.Resumed, err)
+		}
+		if err := h.broker.Evict(again.Attachment.ID, "the next round"); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // resumable waits until the attachment is a cursor to take over.
 func (h *host) resumable(id string) {
 	h.t.Helper()

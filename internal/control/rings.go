@@ -31,6 +31,14 @@ func (t *session) removeRing(in wire.RemoveRingIn) (wire.RemoveRingOut, error) {
 	return wire.RemoveRingOut{}, nil
 }
 
+func (t *session) collectGarbage(in wire.CollectGarbageIn) (wire.CollectGarbageOut, error) {
+	if err := t.needAdmin("collect garbage"); err != nil {
+		return wire.CollectGarbageOut{}, err
+	}
+	garbage, more, err := t.server.o.Broker.CollectGarbage(in.DryRun)
+	return wire.CollectGarbageOut{Garbage: garbage, More: more}, err
+}
+
 func (t *session) listRings(wire.ListRingsIn) (wire.ListRingsOut, error) {
 	return wire.ListRingsOut{Rings: t.server.o.Broker.Rings()}, nil
 }

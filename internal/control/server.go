@@ -65,7 +65,9 @@ type Server struct {
 	admitting atomic.Int64
 	// lending is read-locked from the broker's consent to an attachment until
 	// its seat knows of it; Reauthorize locks it to see them all.
-	lending sync.RWMutex
+	lending  sync.RWMutex
+	refusals *tally
+	spare    spare
 }
 
 // New makes a Server. It opens nothing.
@@ -86,11 +88,12 @@ func New(o Options) *Server {
 		o.Beat = func() {}
 	}
 	return &Server{
-		o:       o,
-		access:  newAccess(o.OwnerUID, o.AdminGID, newNames(o.Log)),
-		seats:   newSeats(o.ConnectionsMax, o.ConnectionsPerUIDMax),
-		started: time.Now(),
-		waits:   newPatience(),
+		o:        o,
+		access:   newAccess(o.OwnerUID, o.AdminGID, newNames(o.Log)),
+		seats:    newSeats(o.ConnectionsMax, o.ConnectionsPerUIDMax),
+		started:  time.Now(),
+		waits:    newPatience(),
+		refusals: newTally(),
 		quiet: o.Log.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
 			return zapcore.NewSamplerWithOptions(c, quietEvery, quietLinesMax, 0)
 		})),
@@ -135,7 +138,9 @@ func (s *Server) Serve(ctx context.Context, ln *unixconn.Listener) error {
 
 // accept returns when the listener is closed: nil when ctx was the reason.
 func (s *Server) accept(ctx context.Context, ln *unixconn.Listener, sessions *sync.WaitGroup) error {
+	defer s.spare.release()
 	for {
+		s.spare.hold()
 		conn, err := ln.Accept()
 		s.admitting.Store(time.Now().UnixNano())
 		switch {
@@ -146,10 +151,7 @@ func (s *Server) accept(ctx context.Context, ln *unixconn.Listener, sessions *sy
 		case errors.Is(err, net.ErrClosed):
 			return err
 		default:
-			// Descriptors or memory ran out. Somebody silent must go, or
-			// nobody else would ever get in.
-			gone := s.seats.makeRoom()
-			s.quiet.Warn("cannot accept a connection", zap.Error(err), zap.Bool("closed_a_silent_one", gone))
+			s.noneLeft(ln, err)
 			pause(ctx, acceptRetryMin)
 		}
 		s.admitting.Store(0)
@@ -167,26 +169,30 @@ func pause(ctx context.Context, d time.Duration) {
 func (s *Server) admit(ctx context.Context, conn *unixconn.Conn, sessions *sync.WaitGroup) {
 	peer, err := conn.Peer()
 	if err != nil {
-		_ = conn.Close()
-		// As a rule for want of a descriptor for the process: see accept.
+		// As a rule for want of a descriptor for the process: see noneLeft.
 		gone := s.seats.makeRoom()
 		s.quiet.Warn("connection closed: the kernel does not say who it is", zap.Error(err), zap.Bool("closed_a_silent_one", gone))
+		if broker.NoOpenFiles(err) {
+			s.turnAway(conn)
+		}
+		_ = conn.Close() // a second close does nothing
 		return
 	}
 	who := subjectOf(peer)
 	seat, refusal := s.seats.take(who, s.access.trusted(who), func() { _ = conn.Close() }) // a second close does nothing
 	if refusal != nil {
-		s.refuse(conn, who, refusal)
+		s.refuse(conn, refusal, zap.Int("pid", who.pid), zap.Uint32("uid", who.uid))
 		return
 	}
 	t := newSession(s, seat, conn, peer)
 	sessions.Go(func() { t.run(ctx) })
 }
 
-// refuse answers a connection for which there is no seat. The reply is short
-// and the first on this socket, so the kernel takes it without waiting.
-func (s *Server) refuse(conn *unixconn.Conn, who subject, refusal *wire.Error) {
-	s.quiet.Warn("connection refused", zap.Error(refusal), zap.Int("pid", who.pid), zap.Uint32("uid", who.uid))
+// refuse answers a connection for which there is no seat, and closes it. The reply
+// is short and the first on this socket, so the kernel takes it without waiting.
+func (s *Server) refuse(conn *unixconn.Conn, refusal *wire.Error, who ...zap.Field) {
+	s.refusals.add(refusal)
+	s.quiet.Warn("connection refused", append(who, zap.Error(refusal))...)
 	if err := send(conn, refusal.Reply(), nil, s.waits.replyWrite); err != nil {
 		s.quiet.Debug("refusal not delivered", zap.Error(err))
 	}

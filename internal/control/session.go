@@ -120,9 +120,11 @@ func send(conn *unixconn.Conn, r wire.Reply, files []*os.File, patience time.Dur
 	return conn.WriteMessage(frame, files)
 }
 
-// who is the process at the other end. The handle stays the session's.
+// who is the process at the other end. The handle stays the session's. What failed
+// is tried again where the kernel has given a descriptor for the process: a number
+// may mean another by then.
 func (t *session) who() (*process.Handle, error) {
-	if t.process == nil && t.processErr == nil {
+	if t.process == nil && (t.processErr == nil || t.peer.PIDFD != nil) {
 		t.process, t.processErr = process.FromPeer(t.peer.PID, t.peer.PIDFD)
 	}
 	return t.process, t.processErr

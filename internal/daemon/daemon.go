@@ -129,7 +129,7 @@ func (d *daemon) start(ctx context.Context) error {
 	status, cfg := d.broker.Status(), d.cfg.Load()
 	d.log.Info("ready", zap.String("socket", cfg.Control.Socket), zap.String("dir", cfg.Dir),
 		zap.Int("rings", status.Rings), zap.Int("adopted", status.Adopted), zap.String("version", d.version))
-	for _, problem := range slices.Concat(status.Problems, openLinks(cfg.Gateway)) {
+	for _, problem := range slices.Concat(status.Problems, d.gatewayProblems()) {
 		d.log.Warn("needs a look", zap.String("problem", problem))
 	}
 	return nil
@@ -238,7 +238,7 @@ func methods() []string {
 	for _, full := range []string{
 		wire.MethodCreateRing, wire.MethodRemoveRing, wire.MethodListRings, wire.MethodDescribeRing,
 		wire.MethodAttach, wire.MethodDetach, wire.MethodListAttachments, wire.MethodStats, wire.MethodGetStatus, wire.MethodListLinks,
-		wire.MethodReload, wire.MethodGetInfo, wire.MethodGetInterfaceDescription,
+		wire.MethodReload, wire.MethodCollectGarbage, wire.MethodGetInfo, wire.MethodGetInterfaceDescription,
 	} {
 		names = append(names, full[strings.LastIndexByte(full, '.')+1:])
 	}

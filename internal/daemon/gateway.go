@@ -119,6 +119,15 @@ func tlsFiles(t config.TLS) *gateway.TLS {
 	return &gateway.TLS{Cert: t.Cert, Key: t.Key, CA: t.CA}
 }
 
+// gatewayProblems is what an operator should look at, a sentence each.
+func (d *daemon) gatewayProblems() []string {
+	list := openLinks(d.cfg.Load().Gateway)
+	if g := d.gateway.Load(); g != nil {
+		list = append(list, g.Problems()...)
+	}
+	return list
+}
+
 // openLinks says, a sentence each, which connections go without TLS over more
 // than the loopback.
 func openLinks(g config.Gateway) []string {

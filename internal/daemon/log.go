@@ -44,7 +44,7 @@ func logEvent(log *zap.Logger, e broker.Event) {
 	switch e.Kind {
 	case broker.EventAttached, broker.EventReattached, broker.EventDetached:
 		level = zapcore.DebugLevel
-	case broker.EventQuarantined, broker.EventRetired, broker.EventLeftAlone,
+	case broker.EventQuarantined, broker.EventRetired, broker.EventSucceeded, broker.EventLeftAlone,
 		broker.EventRepaired, broker.EventDemoted, broker.EventFailed:
 		level = zapcore.WarnLevel
 	}

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"brokerd/internal/broker"
 	"brokerd/internal/config"
 	"brokerd/internal/gateway"
 	"brokerd/internal/wire"
@@ -59,7 +60,7 @@ func (d *daemon) configured() (file string, reloadedNS int64) {
 
 // reload reads the configuration file again and puts it in force, for SIGHUP and
 // for the control server. Refusals are *wire.Error, NotReady or InvalidConfig with
-// a line for each problem, and change nothing.
+// a line for each problem; a shortage of descriptors is as it came. All change nothing.
 func (d *daemon) reload(ctx context.Context) (wire.ReloadOut, error) {
 	d.reloads.turn.Lock()
 	defer d.reloads.turn.Unlock()
@@ -82,7 +83,7 @@ func (d *daemon) reload(ctx context.Context) (wire.ReloadOut, error) {
 		return wire.ReloadOut{}, err
 	}
 	d.enter(wire.DaemonReady, d.rings(), "READY=1")
-	for _, text := range slices.Concat(out.Kept, openLinks(d.cfg.Load().Gateway)) {
+	for _, text := range slices.Concat(out.Kept, d.gatewayProblems()) {
 		d.log.Warn("reload: " + text)
 	}
 	d.log.Info("reloaded", zap.String("file", out.File), zap.Int("changed", len(out.Changed)), zap.Int("kept", len(out.Kept)))
@@ -93,6 +94,9 @@ func (d *daemon) reload(ctx context.Context) (wire.ReloadOut, error) {
 // and make the rings before anything else changes.
 func (d *daemon) apply(ctx context.Context) (wire.ReloadOut, error) {
 	read, err := d.readAgain(ctx)
+	if broker.NoOpenFiles(err) { // the file may be as good as it was
+		return wire.ReloadOut{}, err
+	}
 	if err != nil {
 		return wire.ReloadOut{}, wire.InvalidConfig(d.file, "%v", err)
 	}

@@ -19,22 +19,28 @@ func (d *daemon) snapshot() (metrics.Snapshot, error) {
 	state, _ := d.phase.get()
 	cfg := d.cfg.Load()
 	s := metrics.Snapshot{
-		Ready:          state == wire.DaemonReady,
-		MemoryBytes:    status.MemoryBytes,
-		MemoryBytesMax: status.MemoryBytesMax,
-		RingsMax:       status.RingsMax,
-		AttachmentsMax: status.AttachmentsMax,
-		ConnectionsMax: cfg.Limits.Connections,
-		Adoptions:      uint64(status.Adopted),
-		Repairs:        status.Repairs,
-		Quarantined:    len(status.Quarantined),
-		Problems:       len(status.Problems) + len(openLinks(cfg.Gateway)),
+		Ready:            state == wire.DaemonReady,
+		MemoryBytes:      status.MemoryBytes,
+		MemoryBytesMax:   status.MemoryBytesMax,
+		RingsMax:         status.RingsMax,
+		AttachmentsMax:   status.AttachmentsMax,
+		ConnectionsMax:   cfg.Limits.Connections,
+		Adoptions:        uint64(status.Adopted),
+		Repairs:          status.Repairs,
+		Quarantined:      len(status.Quarantined),
+		QuarantinedBytes: status.QuarantinedBytes,
+		Retired:          status.Retired,
+		Problems:         len(status.Problems) + len(d.gatewayProblems()),
 	}
 	s.ReloadsOK, s.ReloadsFailed, s.LastReloadNanos = d.reloads.counts()
+	s.Refused = d.broker.Refusals()
 	var connections map[uint32]int
 	if server := d.control.Load(); server != nil {
 		s.Connections = server.Connections()
 		connections = server.ConnectionsByUID()
+		for limit, n := range server.Refusals() {
+			s.Refused[limit] += n
+		}
 	}
 	for _, r := range stats.Rings {
 		s.Rings = append(s.Rings, ringSnapshot(r))

@@ -32,6 +32,9 @@ func addLinks(s *metrics.Snapshot, links wire.ListLinksOut) {
 	for _, r := range links.Refusals {
 		s.Refusals = append(s.Refusals, metrics.Refusal{Reason: r.Reason, Count: r.Count})
 	}
+	for _, c := range links.Certificates {
+		s.Certificates = append(s.Certificates, metrics.Certificate{File: c.File, NotAfterNanos: c.NotAfterNS})
+	}
 	for _, f := range links.Feeds {
 		s.Feeds = append(s.Feeds, metrics.Feed{
 			Name:        f.Name,

@@ -105,7 +105,7 @@ func (d *daemon) startControl(ctx context.Context) error {
 		Config:   d.configured,
 		Reload:   d.reload,
 		Links:    d.links,
-		Problems: func() []string { return openLinks(d.cfg.Load().Gateway) },
+		Problems: d.gatewayProblems,
 		Observe:  d.requests.Count,
 		Beat:     beat,
 	})

@@ -162,7 +162,10 @@ func scarce(err error) bool {
 // somebodyWaits: an accept asks for a descriptor before it looks whether there
 // is a connection.
 func (ln *listener) somebodyWaits() bool {
-	n, err := unix.Poll([]unix.PollFd{{Fd: int32(ln.fd), Events: unix.POLLIN}}, 0)
+	n, err := 0, error(unix.EINTR)
+	for errors.Is(err, unix.EINTR) { // of the scheduler's signals
+		n, err = unix.Poll([]unix.PollFd{{Fd: int32(ln.fd), Events: unix.POLLIN}}, 0)
+	}
 	return n > 0 || err != nil
 }
 
@@ -185,6 +188,14 @@ func (ln *listener) recovered() {
 // admit makes a socket of an accepted descriptor, which it takes over.
 func (ln *listener) admit(fd int, from netip.AddrPort, now int64) {
 	l := ln.l
+	if len(l.sockets) >= l.socketsMax {
+		l.evict(l.waiting.leastWanted()) // which may give its descriptor back only in a moment
+	}
+	if len(l.sockets) >= l.socketsMax {
+		_ = unix.Close(fd) // nothing was said yet
+		ln.o.Refused(from.String(), fmt.Errorf("%w: %d connections are open, as many as the limit of open files allows (LimitNOFILE)", errCrowded, l.socketsMax))
+		return
+	}
 	s, err := l.adopt(fd, from, greeting)
 	if err != nil {
 		ln.o.Refused(from.String(), err)

@@ -10,6 +10,8 @@ import (
 	"io"
 	"os"
 	"sync/atomic"
+
+	"brokerd/internal/wire"
 )
 
 // certs are the certificate of this host, its key, and the authority that
@@ -20,7 +22,11 @@ type certs struct {
 }
 
 // material is what one reading of the files gave.
-type material struct{ server, client *tls.Config }
+type material struct {
+	server, client *tls.Config
+	described      []wire.LinkCertificate
+	keyOpen        bool // to users other than the owner and the group of its file
+}
 
 // loadCerts reads the files. Errors name the file, what is wrong with it, and
 // what to do.
@@ -37,7 +43,11 @@ func (c *certs) reload() error {
 	if err != nil {
 		return err
 	}
-	authority, err := readAuthority(c.files.CA)
+	authority, trusted, err := readAuthority(c.files.CA)
+	if err != nil {
+		return err
+	}
+	key, err := os.Stat(c.files.Key)
 	if err != nil {
 		return err
 	}
@@ -55,7 +65,8 @@ func (c *certs) reload() error {
 	// Shown to every server: by itself crypto/tls shows none to one of another
 	// authority, which then cannot say what is wrong.
 	client.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil }
-	c.now.Store(&material{server, client})
+	shown := wire.LinkCertificate{File: c.files.Cert, Names: namesOf(own.Leaf), NotAfterNS: own.Leaf.NotAfter.UnixNano()}
+	c.now.Store(&material{server, client, []wire.LinkCertificate{shown, trusted}, key.Mode().Perm()&0o004 != 0})
 	return nil
 }
 
@@ -87,10 +98,12 @@ func readPair(cert, key string) (tls.Certificate, error) {
 	return pair, nil
 }
 
-func readAuthority(file string) (*x509.CertPool, error) {
+// readAuthority reads the authorities in a file, and describes them.
+func readAuthority(file string) (*x509.CertPool, wire.LinkCertificate, error) {
+	d := wire.LinkCertificate{File: file, Authority: true}
 	text, err := readPEM(file)
 	if err != nil {
-		return nil, err
+		return nil, d, err
 	}
 	pool := x509.NewCertPool()
 	for len(bytes.TrimSpace(text)) > 0 {
@@ -104,17 +117,19 @@ func readAuthority(file string) (*x509.CertPool, error) {
 		}
 		authority, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, fmt.Errorf("authority %s: %w", file, err)
+			return nil, d, fmt.Errorf("authority %s: %w", file, err)
 		}
 		if !authority.IsCA {
-			return nil, fmt.Errorf("authority %s holds the certificate of %q, which is no authority; name the certificate that signed those of the hosts", file, authority.Subject)
+			return nil, d, fmt.Errorf("authority %s holds the certificate of %q, which is no authority; name the certificate that signed those of the hosts", file, authority.Subject)
 		}
 		pool.AddCert(authority)
+		d.Names = append(d.Names, authority.Subject.CommonName)
+		d.NotAfterNS = max(d.NotAfterNS, authority.NotAfter.UnixNano())
 	}
 	if pool.Equal(x509.NewCertPool()) {
-		return nil, fmt.Errorf("authority %s holds no certificate in PEM", file)
+		return nil, d, fmt.Errorf("authority %s holds no certificate in PEM", file)
 	}
-	return pool, nil
+	return pool, d, nil
 }
 
 func readPEM(file string) ([]byte, error) {

@@ -191,6 +191,11 @@ func (c *conn) greet(hello wire.LinkHelloFrame) {
 		return
 	}
 	c.g.supersede(who, hello.Session)
+	if n := unreserved(c.g.loop.socketsMax); c.g.connectionsOf(who) >= n {
+		c.quit = &denial{wire.CodeBusy, fmt.Sprintf("%s has %d connections with %s: more are not taken", who.name, n, c.g.settings.Name)}
+		c.link.Close(wire.CodeBusy, c.quit.Error())
+		return
+	}
 	c.who, c.session, c.ready = who, hello.Session, true
 	c.link.Welcome(c.g.loop.now())
 	c.sock.authenticated()
@@ -209,7 +214,17 @@ func (g *Gateway) supersede(who identity, session [16]byte) {
 	}
 }
 
-var errSuperseded = errors.New("it has connected again, or another host has its certificate or name")
+// connectionsOf is how many connections somebody has dialled.
+func (g *Gateway) connectionsOf(who identity) (n int) {
+	for c := range g.conns {
+		if c.ready && c.peer == nil && c.who.name == who.name {
+			n++
+		}
+	}
+	return n
+}
+
+var errSuperseded = errors.New("it has connected again")
 
 // opening is a stream that the other side wants.
 func (c *conn) opening(o wire.LinkOpenFrame) {

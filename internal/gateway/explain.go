@@ -28,10 +28,19 @@ func explain(err error, c *certs) error {
 	}
 	var alert *net.OpError
 	if errors.As(err, &alert) && alert.Op == "remote error" {
-		return fmt.Errorf("%w: the peer refuses: %s", errHandshake, explainAlert(alert.Err.Error()))
+		return &handshakeError{reasonByPeer, "the peer refuses: " + explainAlert(alert.Err.Error())}
 	}
-	return fmt.Errorf("%w: %s", errHandshake, explainCertificate(err, c))
+	return explainCertificate(err, c)
 }
+
+// handshakeError is a TLS handshake that failed. It is an errHandshake.
+type handshakeError struct {
+	reason string // a word of refusals.go
+	text   string
+}
+
+func (e *handshakeError) Error() string { return errHandshake.Error() + ": " + e.text }
+func (e *handshakeError) Unwrap() error { return errHandshake }
 
 // explainAlert adds to the words of an alert what they mean here.
 func explainAlert(alert string) string {
@@ -51,7 +60,7 @@ func explainAlert(alert string) string {
 	return alert
 }
 
-func explainCertificate(err error, c *certs) string {
+func explainCertificate(err error, c *certs) *handshakeError {
 	var unverified *tls.CertificateVerificationError
 	shown := "the peer's certificate"
 	if errors.As(err, &unverified) && len(unverified.UnverifiedCertificates) > 0 {
@@ -63,17 +72,17 @@ func explainCertificate(err error, c *certs) string {
 	var name x509.HostnameError
 	switch {
 	case errors.As(err, &unknown):
-		return fmt.Sprintf("%s is not signed by the authority in %s", shown, c.files.CA)
+		return &handshakeError{reasonAuthority, fmt.Sprintf("%s is not signed by the authority in %s", shown, c.files.CA)}
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		from, to, now := invalid.Cert.NotBefore.UTC(), invalid.Cert.NotAfter.UTC(), time.Now().UTC()
-		return fmt.Sprintf("%s is valid from %s to %s, and here it is %s", shown,
-			from.Format(time.RFC3339), to.Format(time.RFC3339), now.Format(time.RFC3339))
+		return &handshakeError{reasonExpired, fmt.Sprintf("%s is valid from %s to %s, and here it is %s", shown,
+			from.Format(time.RFC3339), to.Format(time.RFC3339), now.Format(time.RFC3339))}
 	case errors.As(err, &name):
-		return fmt.Sprintf("%s is not for %q", shown, name.Host)
+		return &handshakeError{reasonName, fmt.Sprintf("%s is not for %q", shown, name.Host)}
 	case strings.Contains(err.Error(), "didn't provide a certificate"):
-		return "the peer shows no certificate"
+		return &handshakeError{reasonNoCertificate, "the peer shows no certificate; many programs show none where theirs is of another authority than this side asks for"}
 	}
-	return strings.TrimPrefix(err.Error(), "tls: ")
+	return &handshakeError{reasonHandshake, strings.TrimPrefix(err.Error(), "tls: ")}
 }
 
 // quoted lists the first of names; they are the peer's words.

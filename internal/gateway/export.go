@@ -39,7 +39,9 @@ type export struct {
 // openExport answers who wants to mirror or read a ring.
 func (c *conn) openExport(o wire.LinkOpenFrame) error {
 	if o.Mode == wire.LinkMirror {
-		c.supersedeMirror(o.Ring)
+		if err := c.supersedeMirror(o.Ring); err != nil {
+			return err
+		}
 	}
 	x := c.g.resumeParked(c.who, o)
 	resumed := x != nil

@@ -39,7 +39,7 @@ func (m *mirror) ended(end wire.LinkEndFrame, err error) {
 // off by what may be over soon.
 func refuses(code wire.LinkCode) bool {
 	switch code {
-	case wire.CodeGoodbye, wire.CodeRemoved, wire.CodeDetached, wire.CodeBusy, wire.CodeInternal:
+	case wire.CodeGoodbye, wire.CodeRemoved, wire.CodeDetached, wire.CodeInternal:
 		return false
 	}
 	return true

@@ -25,6 +25,11 @@ const (
 	// end one of those of an address that has more connections waiting.
 	handshakesPerAddressMax = 4
 
+	// reservedPart: one in so many of the descriptors that the process may have is
+	// not for sockets of the gateway but for rings, and for clients of this host; and
+	// one in so many of these sockets is not for one name.
+	reservedPart = 4
+
 	// deadAfterDefault is how long a connection is silent before the kernel asks
 	// whether the peer is still there.
 	deadAfterDefault = 3 * time.Second
@@ -70,9 +75,11 @@ const (
 	// lastWordsBytesMax is what a socket may send while it is closed.
 	lastWordsBytesMax = 4 << 20
 	// lingerMax is how many closed sockets wait at a time for their peer to read
-	// the last words; lingerTimeMax how long, lingerBytesMax how much of what
+	// the last words, and no more than one in lingerPart of those that there may be;
+	// lingerTimeMax how long, lingerBytesMax how much of what
 	// the peer still sends is thrown away for it.
 	lingerMax      = 256
+	lingerPart     = 8
 	lingerTimeMax  = time.Second
 	lingerBytesMax = 1 << 20
 	// endLingerMax is how long the loop lingers when it ends.

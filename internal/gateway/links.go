@@ -39,7 +39,7 @@ func movedBy(s link.StreamStatus) moved {
 func (g *Gateway) Links() wire.ListLinksOut {
 	g.loop.mu.Lock()
 	defer g.loop.mu.Unlock()
-	out := wire.ListLinksOut{Refusals: g.listRefusals()}
+	out := wire.ListLinksOut{Refusals: g.listRefusals(), Certificates: g.listCertificates()}
 	if g.listener != nil {
 		out.Listen = g.listener.addr()
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"runtime"
@@ -44,11 +45,12 @@ type loop struct {
 	waker  *os.File // eventfd; a file, because wake may come after its end
 	woken  atomic.Bool
 
-	sockets   map[int32]*socket   // by descriptor
-	listeners map[int32]*listener // by descriptor
-	serial    int32               // of the newest descriptor: tells a late event of its predecessor
-	waiting   waitingRoom
-	lingering int
+	sockets    map[int32]*socket   // by descriptor
+	listeners  map[int32]*listener // by descriptor
+	serial     int32               // of the newest descriptor: tells a late event of its predecessor
+	waiting    waitingRoom
+	lingering  int
+	socketsMax int // of those that come in
 
 	ready     []*socket         // have something to do, whatever the poller says
 	spare     []*socket         // the memory of the last such list
@@ -99,12 +101,21 @@ func newLoop(o loopOptions) (*loop, error) {
 	l.incoming = &handshakes{l: l, perAddressMax: handshakesPerAddressMax, crypto: crypto}
 	l.outgoing = &handshakes{l: l, perAddressMax: handshakesMax, crypto: crypto}
 	l.background, l.stop = context.WithCancel(context.Background())
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
+		l.stop()
+		return nil, os.NewSyscallError("getrlimit", err)
+	}
+	l.socketsMax = unreserved(int(min(files.Cur, math.MaxInt32)))
 	if err := l.open(); err != nil {
 		l.stop()
 		return nil, errors.Join(fmt.Errorf("epoll loop: %w", err), l.closeOwn())
 	}
 	return l, nil
 }
+
+// unreserved is what anybody may take of n.
+func unreserved(n int) int { return n - n/reservedPart }
 
 func (l *loop) open() (err error) {
 	if l.poller, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -85,19 +86,36 @@ func (g *Gateway) resumeParked(who identity, o wire.LinkOpenFrame) *export {
 
 // supersedeMirror closes another connection over which the same peer mirrors the
 // same ring: it was started again, and its former connection is not found to be
-// dead yet.
-func (c *conn) supersedeMirror(ring string) {
+// dead yet. One that is heard of is no former one but that of another host with the
+// same name, and stays: else the two would take the ring from each other for ever.
+func (c *conn) supersedeMirror(ring string) error {
 	for other := range c.g.conns {
-		if other == c || other.session == c.session || other.who.name != c.who.name {
+		if other == c || other.session == c.session || other.who.name != c.who.name || !other.mirrorsTo(ring) {
 			continue
 		}
-		for _, x := range other.exports {
-			if x.mode == wire.LinkMirror && x.ring.Name == ring {
-				other.close(wire.CodeGoodbye, errSuperseded)
-				break
-			}
+		if other.alive() {
+			return &denial{wire.CodeBusy, fmt.Sprintf("ring %s is mirrored already by a host at %s that is called %s, too: each host needs a gateway.name and a certificate of its own",
+				ring, other.sock.remote(), c.who.name)}
+		}
+		other.close(wire.CodeGoodbye, errSuperseded)
+	}
+	return nil
+}
+
+// alive says whether the other side was heard of a moment ago. A peer that is there
+// sends a beat in a third of the time.
+func (c *conn) alive() bool {
+	return c.g.loop.now()-c.link.Status().Heard < c.g.settings.DeadAfter.Nanoseconds()/2
+}
+
+// mirrorsTo says whether a ring of ours is mirrored over the connection.
+func (c *conn) mirrorsTo(ring string) bool {
+	for _, x := range c.exports {
+		if x.mode == wire.LinkMirror && x.ring.Name == ring {
+			return true
 		}
 	}
+	return false
 }
 
 // takeParked finds the reader of a ring that waits for a peer, nil when there is

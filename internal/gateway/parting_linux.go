@@ -29,7 +29,7 @@ func (s *socket) close(cause error) {
 	switch {
 	case was == shaking && s.l.abandon(s):
 		s.state = abandoned
-	case s.spoken && !s.broken && s.l.lingering < lingerMax:
+	case s.spoken && !s.broken && s.l.lingering < min(lingerMax, s.l.socketsMax/lingerPart):
 		s.part()
 	default:
 		s.discard()

@@ -131,7 +131,6 @@ func (c *conn) welcomed(w wire.LinkWelcomeFrame) {
 	}
 	c.ready = true
 	c.sock.authenticated()
-	p.pause = redialMin
 	if p.known {
 		p.reconnects++
 	}
@@ -150,6 +149,9 @@ func (p *peer) lost(c *conn, cause error) {
 	p.conn = nil
 	fault := new(link.Error)
 	damaged := errors.As(cause, &fault) && fault.Code == wire.CodeChecksum
+	if c.ready && !parted(cause) {
+		p.pause = redialMin
+	}
 	for _, m := range p.mirrors {
 		m.lost(c)
 		if damaged {
@@ -159,6 +161,20 @@ func (p *peer) lost(c *conn, cause error) {
 	p.failed(cause)
 }
 
+// parted says whether a connection ended because one side sends what the other does
+// not take. It will be so again, so the pause before the next one grows.
+func parted(cause error) bool {
+	var byPeer *closedByPeer
+	var fault *link.Error
+	switch {
+	case errors.As(cause, &byPeer):
+		return byPeer.Code != wire.CodeGoodbye
+	case errors.As(cause, &fault):
+		return fault.Code != wire.CodeSilent && fault.Code != wire.CodeChecksum
+	}
+	return false
+}
+
 // failed has the peer dialled again, later.
 func (p *peer) failed(cause error) {
 	state := wire.LinkWaiting
@@ -166,6 +182,10 @@ func (p *peer) failed(cause error) {
 	var own *denial
 	if errors.As(cause, &own) || errors.As(cause, &byPeer) && byPeer.Code != wire.CodeGoodbye {
 		state = wire.LinkRefused
+	}
+	var shake *handshakeError
+	if errors.As(cause, &shake) && shake.reason != reasonByPeer { // its certificate, not ours
+		p.g.countRefusal(shake.reason, p.want.Name, p.want.Address, cause)
 	}
 	p.set(state, cause.Error())
 	p.dialAt = p.g.loop.now() + redialPause(&p.pause)

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"time"
 
@@ -119,6 +120,9 @@ func (g *Gateway) newPublisher(key publishKey, o wire.LinkOpenFrame) (_ *publish
 		in.Epoch = &o.Epoch
 	}
 	lease, at, err := g.attach(in, anybody)
+	if errors.Is(err, wire.ErrSlotsExhausted) && g.dropParkedPublisher(o.Ring) {
+		lease, at, err = g.attach(in, anybody)
+	}
 	if err != nil {
 		return nil, false, err
 	}

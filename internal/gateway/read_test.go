@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -269,19 +270,22 @@ func TestEvictedReader(t *testing.T) {
 }
 
 // TestSuperseded: a peer that was started again has its former connection closed,
-// and its reader, with what that has counted, goes on over the new one.
+// and its reader, with what that has counted, goes on over the new one. As long as
+// something is heard over the former one it is taken for that of another host with
+// the same name, and the new one is refused.
 func TestSuperseded(t *testing.T) {
 	a := exporter(t, wire.RingSpec{}, nil)
 	w := a.writer("r")
 	publish(t, w, 0, 100)
-	begin := func(session byte, o wire.LinkOpenFrame) (*remote, uint16, wire.LinkOpenedFrame) {
+	begin := func(session byte, o wire.LinkOpenFrame, want link.EventKind) (*remote, uint16, link.Event) {
 		r := dialRemote(t, a.g.Address(), "p", session, nil)
 		r.await(link.EventWelcome)
 		o.Mode, o.Ring, o.Policy = wire.LinkMirror, "r", uint8(shmring.PolicyBlock)
 		stream := r.open(o)
-		return r, stream, r.await(link.EventOpened).Opened
+		return r, stream, r.await(want)
 	}
-	r1, stream, o := begin(1, wire.LinkOpenFrame{From: wire.LinkFromOldest})
+	r1, stream, granted := begin(1, wire.LinkOpenFrame{From: wire.LinkFromOldest}, link.EventOpened)
+	o := granted.Opened
 	in := inbound(t, o)
 	if err := r1.link.Receive(stream, in.mirror); err != nil {
 		t.Fatal(err)
@@ -289,9 +293,18 @@ func TestSuperseded(t *testing.T) {
 	readRemote(t, r1, in, 0, 100)
 	sent := a.wait(wire.LinkRoleExport, "r", wire.LinkConnected).BytesOut
 	end := in.mirror.End()
-	r2, stream, again := begin(2, wire.LinkOpenFrame{From: wire.LinkFromHeld, Epoch: o.Epoch, Position: end.Position, Sequence: end.Sequence})
-	if again.ID != o.ID {
-		t.Errorf("another reader, %s, takes the place of %s", again.ID, o.ID)
+	held := wire.LinkOpenFrame{From: wire.LinkFromHeld, Epoch: o.Epoch, Position: end.Position, Sequence: end.Sequence}
+	if _, _, e := begin(3, held, link.EventEnd); e.End.Code != wire.CodeBusy || !strings.Contains(e.End.Message, r1.conn.LocalAddr().String()) {
+		t.Errorf("beside one that is heard of: %+v", e.End)
+	}
+	s := a.g.settings
+	s.DeadAfter = time.Nanosecond // so long is it that it was heard of
+	if _, _, err := a.g.Apply(s); err != nil {
+		t.Fatal(err)
+	}
+	r2, stream, again := begin(2, held, link.EventOpened)
+	if again.Opened.ID != o.ID {
+		t.Errorf("another reader, %s, takes the place of %s", again.Opened.ID, o.ID)
 	}
 	if err := r2.link.Receive(stream, in.mirror); err != nil {
 		t.Fatal(err)

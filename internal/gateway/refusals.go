@@ -16,11 +16,26 @@ import (
 // counted: a flood of them must not flood the log.
 const refusalQuietMax = 10 * time.Second
 
+// Reasons for which connections are refused before they have said who they are; the
+// others are the words of wire.LinkCode.
+const (
+	reasonNoCertificate = "no_certificate"
+	reasonAuthority     = "unknown_authority"
+	reasonExpired       = "expired" // or not valid yet
+	reasonName          = "wrong_name"
+	reasonByPeer        = "refused_by_peer" // it does not take our certificate
+	reasonNotTLS        = "not_tls"         // on a port with TLS
+	reasonTimeout       = "timeout"
+	reasonCrowded       = "crowded"   // went for another one
+	reasonHandshake     = "handshake" // anything else: the sentence says what
+)
+
 // refusalCount is what there was of them for one reason.
 type refusalCount struct {
 	count    uint64
 	lastNS   int64
 	last     string
+	logged   bool
 	loggedAt int64 // by the loop's clock
 	unlogged uint64
 }
@@ -28,8 +43,21 @@ type refusalCount struct {
 // refused counts and logs that something was not done for others. reason is a
 // word with few values, remote their address.
 func (g *Gateway) refused(reason, name, remote string, err error) {
-	r, known := g.refusals[reason]
-	if !known {
+	r := g.countRefusal(reason, name, remote, err)
+	if now := g.loop.now(); !r.logged || now-r.loggedAt >= refusalQuietMax.Nanoseconds() {
+		r.logged, r.loggedAt = true, now
+		g.log.Warn("refused", zap.String("reason", reason), zap.String("peer", name), zap.String("address", remote), zap.Error(err))
+		return
+	}
+	if r.unlogged++; r.unlogged == 1 {
+		g.hurry()
+	}
+}
+
+// countRefusal is refused for what is logged elsewhere.
+func (g *Gateway) countRefusal(reason, name, remote string, err error) *refusalCount {
+	r := g.refusals[reason]
+	if r == nil {
 		r = &refusalCount{}
 		g.refusals[reason] = r
 	}
@@ -39,33 +67,38 @@ func (g *Gateway) refused(reason, name, remote string, err error) {
 	if name != "" {
 		r.last = name + " at " + r.last
 	}
-	if now := g.loop.now(); !known || now-r.loggedAt >= refusalQuietMax.Nanoseconds() {
-		r.loggedAt = now
-		g.log.Warn("refused", zap.String("reason", reason), zap.String("peer", name), zap.String("address", remote), zap.Error(err))
-		return
-	}
-	if r.unlogged++; r.unlogged == 1 {
-		g.hurry()
-	}
+	return r
 }
 
 // refusedHandshake is for a connection that did not come as far as to be known.
 func (g *Gateway) refusedHandshake(remote string, cause error) {
-	reason := "handshake"
+	var byPeer *closedByPeer
+	if errors.Is(cause, errStopping) || errors.As(cause, &byPeer) { // it has refused us
+		return
+	}
+	g.refused(reasonOf(cause), "", remote, cause)
+}
+
+// reasonOf is the word for why a connection was refused.
+func reasonOf(cause error) string {
 	var fault *link.Error
 	var own *denial
-	var byPeer *closedByPeer
+	var shake *handshakeError
 	switch {
-	case errors.Is(cause, errStopping):
-		return
 	case errors.As(cause, &own):
-		reason = own.code.String()
+		return own.code.String()
 	case errors.As(cause, &fault):
-		reason = fault.Code.String()
-	case errors.As(cause, &byPeer):
-		return // it has refused us
+		return fault.Code.String()
+	case errors.As(cause, &shake):
+		return shake.reason
+	case errors.Is(cause, errNotTLS):
+		return reasonNotTLS
+	case errors.Is(cause, errSlow):
+		return reasonTimeout
+	case errors.Is(cause, errCrowded):
+		return reasonCrowded
 	}
-	g.refused(reason, "", remote, cause)
+	return reasonHandshake
 }
 
 // logRefusals tells how many more there were since the last line about each

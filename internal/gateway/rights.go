@@ -35,7 +35,7 @@ func (g *Gateway) identify(c *conn, hello wire.LinkHelloFrame) (identity, error)
 			return identity{name, true}, nil
 		}
 	}
-	return identity{}, fmt.Errorf("no peer has a name of this certificate (%s): list one in gateway.peers", strings.Join(c.sock.identities(), ", "))
+	return identity{}, fmt.Errorf("no peer of %s has a name of this certificate (%s): list one in its gateway.peers", g.settings.Name, strings.Join(c.sock.identities(), ", "))
 }
 
 // peer finds an entry of gateway.peers.
@@ -52,10 +52,10 @@ func (s Settings) peer(name string) (Peer, bool) {
 func (s Settings) mayRead(who identity, ring string, policy wire.Policy) error {
 	p, _ := s.peer(who.name)
 	if !slices.Contains(s.Export, ring) && !slices.Contains(p.Allow.Export, ring) {
-		return deny(who, "gateway.export or allow.export of its entry in gateway.peers", "read ring %s", ring)
+		return s.deny(who, "gateway.export or allow.export of its entry in gateway.peers", "read ring %s", ring)
 	}
 	if policy == wire.PolicyBlock && !slices.Contains(p.Allow.Gate, ring) {
-		return deny(who, "allow.gate of its entry in gateway.peers (or take another policy)", "hold the producers of ring %s with the policy block", ring)
+		return s.deny(who, "allow.gate of its entry in gateway.peers (or take another policy)", "hold the producers of ring %s with the policy block", ring)
 	}
 	return nil
 }
@@ -64,13 +64,14 @@ func (s Settings) mayRead(who identity, ring string, policy wire.Policy) error {
 func (s Settings) mayProduce(who identity, ring string) error {
 	p, _ := s.peer(who.name)
 	if !slices.Contains(p.Allow.Import, ring) {
-		return deny(who, "allow.import of its entry in gateway.peers", "publish into ring %s", ring)
+		return s.deny(who, "allow.import of its entry in gateway.peers", "publish into ring %s", ring)
 	}
 	return nil
 }
 
-func deny(who identity, key, format, ring string) error {
-	return &denial{wire.CodeDenied, fmt.Sprintf("%s may not "+format+": name the ring in %s", who.name, ring, key)}
+// deny names both hosts: the message is read at the other one.
+func (s Settings) deny(who identity, key, format, ring string) error {
+	return &denial{wire.CodeDenied, fmt.Sprintf("%s may not "+format+": on %s, name the ring in %s", who.name, ring, s.Name, key)}
 }
 
 // denial is what the gateway itself does not do for others.

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"strings"
@@ -197,14 +198,15 @@ func TestIdentity(t *testing.T) {
 	a.waitRefused("identity", "(stranger)")
 
 	wrong := ca.issue(time.Hour, "b").config("a")
-	wrong.Certificates = foreign.issue(time.Hour, "b").config("a").Certificates
+	others := foreign.issue(time.Hour, "b").config("a").Certificates[0]
+	wrong.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &others, nil }
 	refusedTLS := dialRemote(t, a.g.Address(), "b", 1, wrong)
 	for refusedTLS.over == nil {
 		refusedTLS.step()
 	}
 	soonOr(t, func() bool {
 		for _, r := range a.g.Links().Refusals {
-			if r.Reason == "handshake" && r.Count > 0 {
+			if r.Reason == reasonAuthority && r.Count > 0 {
 				return true
 			}
 		}

@@ -30,6 +30,23 @@ func (p *publisher) park(now int64) {
 	p.g.hurry()
 }
 
+// dropParkedPublisher gives the slot of a publisher back whose connection is gone,
+// the one that is gone for longest; false when there is none. The ring's journal
+// knows its session still.
+func (g *Gateway) dropParkedPublisher(ring string) bool {
+	var first *publisher
+	for _, p := range g.publishers {
+		if p.key.ring == ring && p.conn == nil && (first == nil || p.parkedAt < first.parkedAt) {
+			first = p
+		}
+	}
+	if first == nil {
+		return false
+	}
+	first.finish("its slot is needed for another one")
+	return true
+}
+
 // finish is the end of the stream.
 func (p *publisher) finish(why string) {
 	p.drain() // what has come may as well be there

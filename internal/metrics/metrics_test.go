@@ -21,7 +21,8 @@ import (
 func sample() Snapshot {
 	return Snapshot{
 		Ready: true, MemoryBytes: 4096, MemoryBytesMax: 8192, RingsMax: 256, AttachmentsMax: 4096,
-		Connections: 3, ConnectionsMax: 5, Adoptions: 6, Repairs: 7, Quarantined: 8, Problems: 9,
+		Connections: 3, ConnectionsMax: 5, Adoptions: 6, Repairs: 7, Quarantined: 8, Problems: 9, QuarantinedBytes: 61, Retired: 62,
+		Refused:   map[string]uint64{"limits.rings": 60, "open_files": 0},
 		ReloadsOK: 3, ReloadsFailed: 4, LastReloadNanos: 1_700_000_000_500_000_000,
 		Users: []User{
 			{UID: 1001, MemoryBytes: 31, MemoryBytesMax: 32, Attachments: 33, AttachmentsMax: 34, Connections: 35, ConnectionsMax: 36},
@@ -44,6 +45,7 @@ func sample() Snapshot {
 		},
 		RemoteClients: []RemoteClients{{Ring: "md", Role: "reader", Count: 49}},
 		Refusals:      []Refusal{{Reason: "identity", Count: 50}},
+		Certificates:  []Certificate{{File: "a.pem", NotAfterNanos: 1_800_000_000_000_000_000}},
 		Feeds: []Feed{
 			{Name: "x", Ring: "md", Direction: "in", State: "listening", SinceNanos: 2_500_000_000, Connections: 51,
 				Frames: 52, Bytes: 53, BadFrames: 54, Reconnects: 55, Dropped: 56},
@@ -104,7 +106,8 @@ func TestScrapeShowsTheSnapshot(t *testing.T) {
 		"brokerd_control_requests_total{method=Attach,result=ok}":            2,
 		"brokerd_control_requests_total{method=other,result=MethodNotFound}": 1,
 		"brokerd_adoptions_total{}":                                          6, "brokerd_repairs_total{}": 7,
-		"brokerd_quarantined_rings{}": 8, "brokerd_problems{}": 9,
+		"brokerd_refusals_total{limit=limits.rings}": 60, "brokerd_refusals_total{limit=open_files}": 0,
+		"brokerd_quarantined_rings{}": 8, "brokerd_quarantined_bytes{}": 61, "brokerd_rings_retired_total{}": 62, "brokerd_problems{}": 9,
 		"brokerd_config_reloads_total{result=ok}": 3, "brokerd_config_reloads_total{result=failed}": 4,
 		"brokerd_config_last_reload_success_timestamp_seconds{}": 1_700_000_000.5,
 		"brokerd_uid_memory_bytes{uid=1001}":                     31, "brokerd_uid_memory_limit_bytes{uid=1001}": 32,
@@ -132,6 +135,7 @@ func TestScrapeShowsTheSnapshot(t *testing.T) {
 		"brokerd_link_reconnects_total" + link: 43, "brokerd_link_gaps_total" + link: 44, "brokerd_link_gap_records_total" + link: 45,
 		"brokerd_link_received_bytes_total" + link: 46, "brokerd_link_sent_bytes_total" + link: 47, "brokerd_link_crc_errors_total" + link: 48,
 		"brokerd_remote_clients{ring=md,role=reader}": 49, "brokerd_refused_handshakes_total{reason=identity}": 50,
+		"brokerd_certificate_not_after_timestamp_seconds{file=a.pem}":     1_800_000_000,
 		"brokerd_feed_state{direction=in,feed=x,ring=md,state=listening}": 1, "brokerd_feed_state{direction=in,feed=x,ring=md,state=connected}": 0,
 		"brokerd_feed_state{direction=out,feed=y,ring=md,state=novel}": 1, "brokerd_feed_state{direction=out,feed=y,ring=md,state=listening}": 0,
 		"brokerd_feed_state_since_timestamp_seconds" + feed: 2.5, "brokerd_feed_connections" + feed: 51, "brokerd_feed_frames_total" + feed: 52,

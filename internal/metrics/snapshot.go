@@ -15,7 +15,13 @@ type Snapshot struct {
 	Connections, ConnectionsMax int
 
 	Adoptions, Repairs    uint64 // since the daemon started
+	Retired               uint64 // since the daemon started
 	Quarantined, Problems int
+	QuarantinedBytes      uint64
+
+	// Refused counts what was refused for want of something, since the daemon
+	// started: by the limit, or by what there was too little of.
+	Refused map[string]uint64
 
 	ReloadsOK, ReloadsFailed uint64 // since the daemon started
 	LastReloadNanos          int64  // of the last good one, since 1970, UTC; 0 for none
@@ -27,6 +33,7 @@ type Snapshot struct {
 	Links         []Link
 	RemoteClients []RemoteClients
 	Refusals      []Refusal
+	Certificates  []Certificate
 	Feeds         []Feed
 }
 

@@ -29,6 +29,13 @@ type Refusal struct {
 	Count  uint64
 }
 
+// Certificate is a file of the gateway with a certificate. File is unique in a
+// Snapshot.
+type Certificate struct {
+	File          string
+	NotAfterNanos int64 // since 1970, UTC
+}
+
 // Feed is a TCP stream of frames. Name is unique in a Snapshot.
 type Feed struct {
 	Name, Ring, Direction string

@@ -49,7 +49,7 @@ func daemonFamilies() []family {
 			func(v view, emit emitter) { emit(1, v.version) }},
 		{"brokerd_ready", gauge, "1 when adoption is done, every configured ring exists and the daemon is not stopping.", none,
 			daemon(func(s Snapshot) float64 { return truth(s.Ready) })},
-		{"brokerd_memory_bytes", gauge, "Memory that the files of all rings take.", none,
+		{"brokerd_memory_bytes", gauge, "Memory that the files of all rings take, quarantined ones included.", none,
 			daemon(func(s Snapshot) float64 { return float64(s.MemoryBytes) })},
 		{"brokerd_memory_limit_bytes", gauge, "limits.memory.", none,
 			daemon(func(s Snapshot) float64 { return float64(s.MemoryBytesMax) })},
@@ -67,12 +67,22 @@ func daemonFamilies() []family {
 			daemon(func(s Snapshot) float64 { return float64(s.ConnectionsMax) })},
 		{requestsName, counter, "Calls on the control socket by method and result (ok, or the name of the error).", []string{"method", "result"},
 			func(v view, emit emitter) { v.requests.each(emit) }},
+		{"brokerd_refusals_total", counter, "What was refused for want of something: by the limit of the configuration or of the ring, or by what the host had too little of.", []string{"limit"},
+			func(v view, emit emitter) {
+				for limit, n := range v.Refused {
+					emit(float64(n), limit)
+				}
+			}},
 		{"brokerd_adoptions_total", counter, "Rings that this daemon found at its start and adopted.", none,
 			daemon(func(s Snapshot) float64 { return float64(s.Adoptions) })},
 		{"brokerd_repairs_total", counter, "Times that a ring was put right after a producer, because it died or had begun a record, since this daemon started.", none,
 			daemon(func(s Snapshot) float64 { return float64(s.Repairs) })},
-		{"brokerd_quarantined_rings", gauge, "Rings that were set aside because they could not be adopted.", none,
+		{"brokerd_quarantined_rings", gauge, "Rings that were set aside because they could not be used any more, and lie there.", none,
 			daemon(func(s Snapshot) float64 { return float64(s.Quarantined) })},
+		{"brokerd_quarantined_bytes", gauge, "Memory that quarantined rings take; a part of brokerd_memory_bytes.", none,
+			daemon(func(s Snapshot) float64 { return float64(s.QuarantinedBytes) })},
+		{"brokerd_rings_retired_total", counter, "Rings in which garbage was found since this daemon started; each is to have a successor.", none,
+			daemon(func(s Snapshot) float64 { return float64(s.Retired) })},
 		{"brokerd_problems", gauge, "Things an operator should look at; brokerctl status lists them.", none,
 			daemon(func(s Snapshot) float64 { return float64(s.Problems) })},
 		{"brokerd_config_reloads_total", counter, "Reloads of the configuration by result: ok, or failed, which changes nothing.", []string{"result"},

@@ -49,6 +49,12 @@ func linkFamilies() []family {
 					emit(float64(r.Count), r.Reason)
 				}
 			}},
+		{"brokerd_certificate_not_after_timestamp_seconds", gauge, "When the certificate in the file ends, since 1970; of several authorities the last one.", []string{"file"},
+			func(v view, emit emitter) {
+				for _, c := range v.Certificates {
+					emit(float64(c.NotAfterNanos)/float64(time.Second), c.File)
+				}
+			}},
 	}
 }
 

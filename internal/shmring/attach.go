@@ -105,6 +105,7 @@ func (c *consumer) stillHeld(pos uint64) bool {
 
 // attach finds the start, publishes the gate and checks that it was seen.
 func (c *consumer) attach(from Start) error {
+	parts := c.walkParts()
 	for range startTriesMax {
 		announce := load64(c.b, offAnnounce)
 		if announce >= positionMax {
@@ -117,7 +118,7 @@ func (c *consumer) attach(from Start) error {
 		if !c.hold(near.pos) {
 			continue
 		}
-		at, ok, err := c.walkToStart(from, near)
+		at, ok, err := c.walkToStart(from, near, &parts)
 		if err != nil {
 			return c.giveUp(err)
 		}
@@ -174,22 +175,22 @@ func (c *consumer) firstBoundary(low, announce uint64) (boundary, error) {
 
 // walkToStart goes from a boundary that is held to the exact start. ok is false
 // when the reader was overtaken on the way (it does not gate) and must retry.
-func (c *consumer) walkToStart(from Start, at boundary) (end boundary, ok bool, err error) {
+func (c *consumer) walkToStart(from Start, at boundary, parts *uint64) (end boundary, ok bool, err error) {
 	if from.kind == startOldest {
 		return at, true, nil
 	}
 	var good bool
 	if from.kind == startLatest {
-		end, good = c.walkToEnd(at)
+		end, good = c.walkToEnd(at, parts)
 	} else {
-		end, good = c.walkTo(at, from.position)
+		end, good = c.walkTo(at, from.position, parts)
 	}
 	loadsBefore(&c.private)
 	if load64(c.b, offAnnounce) > at.pos+c.capacity {
 		return end, false, nil
 	}
 	if !good {
-		return end, false, corruptAt(end.pos, "bad record header")
+		return end, false, corruptAt(end.pos, "bad record header, or too many records before the start")
 	}
 	if from.kind == startPosition && end.pos != from.position {
 		return end, false, c.positionError(from.position, end.pos > from.position)

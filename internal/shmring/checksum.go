@@ -22,7 +22,7 @@ func (p *producer) putChecksum(off, header uint64) {
 	put64(p.b, off+8, header)
 	end := off + p.bodyOff + p.payload
 	sum := crc32.Update(p.checksumSeed(p.tail), p.castagnoli, p.b[off+8:end])
-	binary.LittleEndian.PutUint32(p.b[end:], sum)
+	put32(p.b, end, sum)
 }
 
 // checksumOf computes the checksum of a record as a reader holds it: its header

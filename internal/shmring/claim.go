@@ -40,11 +40,11 @@ func tailCount(word uint64) uint64 { return word >> (tailPositionBits + tailOwne
 // tailPosition completes the position in a tail word. The announcement is loaded
 // after the word and is at least the tail: less than a lap beyond it while the
 // word is current. ok is false when it is further, so the word is either old or
-// garbage.
+// garbage, and so is an announcement that no part can end at.
 func (r *ring) tailPosition(word uint64) (pos uint64, ok bool) {
 	announce := load64(r.b, offAnnounce)
 	ahead := recordAlign * ((announce/recordAlign - word&tailPositionMask) & tailPositionMask)
-	return announce - ahead, ahead <= r.capacity && ahead <= announce && announce < positionMax
+	return announce - ahead, ahead <= r.capacity && ahead <= announce && announce < positionMax && announce%recordAlign == 0
 }
 
 // intent is a claim as its owner's slot describes it.
@@ -111,13 +111,18 @@ func (r *ring) won(c intent) bool {
 	return aux>>prevOwnerShift == uint64(c.slot)
 }
 
+// claimPartsMax: a claim is one record or a gap in its place, and a pad.
+const claimPartsMax = 2
+
 // firstOpen walks the parts of a won claim to the first that is not committed.
-// left counts the records from there on. ok is false when a part is malformed.
+// left counts the records from there on. ok is false when a part is malformed, or
+// there are more than a claim has: others walk here, again and again, before they
+// may write.
 func (r *ring) firstOpen(c intent) (pos, left uint64, ok bool) {
 	pos, left = c.pos, c.records
-	for pos < c.end() {
+	for parts := 0; pos < c.end(); parts++ {
 		p, good := r.next(pos)
-		if !good || pos+p.frame > c.end() {
+		if !good || pos+p.frame > c.end() || parts == claimPartsMax {
 			return pos, left, false
 		}
 		if p.kind == 0 {

@@ -25,14 +25,18 @@ type Record struct {
 // ErrFault, ErrClosed, or the cause of ctx's end.
 func (c *Consumer) Receive(ctx context.Context) (r Record, err error) {
 	defer c.m.catch(&err, debug.SetPanicOnFault(true))
-	for {
+	for round := 0; ; round++ {
 		switch err = c.receive(&r); err {
 		case ErrEmpty:
-			err = c.await(ctx)
+			// await comes back at once where there is news, but none that can be had.
+			if err = c.await(ctx); err == nil && round >= overrunsMax {
+				yield()
+				err = c.stop(ctx)
+			}
 		case errPassing:
 			c.finish()
 			c.tell()
-			err = context.Cause(ctx)
+			err = c.stop(ctx)
 		case nil:
 			return r, nil
 		}
@@ -42,14 +46,28 @@ func (c *Consumer) Receive(ctx context.Context) (r Record, err error) {
 	}
 }
 
-// TryReceive is Receive that returns ErrEmpty instead of waiting.
+// stop says why a reader that has found nothing yet must not go on, if so.
+func (c *Consumer) stop(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return c.alive()
+}
+
+// TryReceive is Receive that returns ErrEmpty instead of waiting, or when it has
+// passed over a whole ring and found no record that is wanted.
 func (c *Consumer) TryReceive() (r Record, err error) {
 	defer c.m.catch(&err, debug.SetPanicOnFault(true))
-	for err = errPassing; err == errPassing; {
-		err = c.receive(&r)
+	for range c.capacity/recordAlign/passedPartsMax + 1 {
+		if err = c.receive(&r); err != errPassing {
+			break
+		}
 	}
 	if err == nil {
 		return r, nil
+	}
+	if err == errPassing {
+		err = ErrEmpty
 	}
 	if err == ErrEmpty {
 		c.finish()
@@ -67,7 +85,7 @@ func (c *Consumer) receive(r *Record) error {
 		return ErrClosed
 	}
 	c.finish()
-	for {
+	for range overrunsMax {
 		p, err := c.poll()
 		if err == nil {
 			err = c.take(p, r)
@@ -86,6 +104,7 @@ func (c *Consumer) receive(r *Record) error {
 		}
 		return err
 	}
+	return errPassing
 }
 
 // Poll hands up to limit records that are there now to fn, as views into the
@@ -100,7 +119,7 @@ func (c *Consumer) Poll(fn func(Record) error, limit int) (n int, err error) {
 		return 0, ErrClosed
 	}
 	c.finish()
-	for n < limit {
+	for overrun := 0; n < limit && overrun < overrunsMax; {
 		p, err := c.poll()
 		if err == ErrEmpty || err == errPassing {
 			break
@@ -111,6 +130,8 @@ func (c *Consumer) Poll(fn func(Record) error, limit int) (n int, err error) {
 		shown, err := c.show(p, fn)
 		if shown {
 			n++
+		} else {
+			overrun++
 		}
 		if err == ErrEmpty && !shown {
 			break

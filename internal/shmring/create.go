@@ -51,6 +51,9 @@ func create(c Config, start Boundary, dir string, file func(name string, bytes u
 	if err == nil {
 		err = r.format(at)
 	}
+	if err == nil {
+		err = r.keepOwn()
+	}
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}

@@ -204,7 +204,7 @@ func TestResumeEdges(t *testing.T) {
 	mustSend(t, p, []byte("seen"))
 	mustReceive(t, c, []byte("seen"))
 	wantEmpty(t, c)
-	p.demote(0)
+	p.demote(0, 1)
 	for i := range 300 {
 		mustSend(t, p, payload(i, 500))
 	}

@@ -50,7 +50,9 @@ func (p *producer) gateOf(slot int, tail uint64) (uint64, bool) {
 	if policy != PolicyBlock && policy != PolicyDemote {
 		return 0, false
 	}
-	if p.wasEvicted(slot) || load64(p.b, entry+csDemoted) == uint64(load32(p.b, entry+csGeneration)) {
+	generation := load32(p.b, entry+csGeneration)
+	p.held.seen[slot] = generation // before the page is touched, see evict
+	if p.wasEvicted(slot) || load64(p.b, entry+csDemoted) == uint64(generation) {
 		return 0, false
 	}
 	gate := load64(p.cursors[slot], cuGate) &^ (recordAlign - 1)
@@ -96,14 +98,15 @@ func (p *producer) heldBy(slot int) bool {
 	return ok && gate+p.capacity < p.tail+p.need
 }
 
-// demote takes the gate from a reader that has held the producer for longer
-// than its deadline. The generation guards against a slot that was lent again
-// meanwhile: a late store names a generation that is over.
-func (p *producer) demote(slot int) {
-	entry := consumerEntry(slot)
-	generation := load32(p.b, entry+csGeneration)
-	old := load64(p.b, entry+csDemoted)
-	if old != uint64(generation) && cas64(p.b, entry+csDemoted, old, uint64(generation)) {
+// demote takes the gate from the reader of a generation, which has held the producer
+// for longer than its deadline. The caller read the generation before all that made
+// it decide so. A producer that was stopped since may find the slot lent again: what
+// it stores then names a generation that is over. Generations only grow, and so
+// does the word while the slot is lent, so no demotion is undone either.
+func (p *producer) demote(slot int, generation uint32) {
+	off := consumerEntry(slot) + csDemoted
+	old := load64(p.b, off)
+	if old < uint64(generation) && cas64(p.b, off, old, uint64(generation)) {
 		p.count(psDemotions, 1)
 	}
 }

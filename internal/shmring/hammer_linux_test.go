@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -26,21 +25,6 @@ const (
 	hammerTime      = 6 * time.Second
 	noteBytes       = 4096
 )
-
-func TestMain(m *testing.M) {
-	for env, child := range map[string]func(args []string) error{hammerEnv: hammerChild, mirrorHammerEnv: mirrorHammerChild} {
-		args := os.Getenv(env)
-		if args == "" {
-			continue
-		}
-		if err := child(strings.Fields(args)); err != nil {
-			fmt.Fprintln(os.Stderr, "hammer:", err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
-}
 
 // hammerChild publishes records of its life until it is killed. Arguments: slot,
 // generation, life. Its files: note, data, cursor pages.

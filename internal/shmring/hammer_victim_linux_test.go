@@ -9,8 +9,26 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 )
+
+// mainOfChildren is TestMain, also of the child that an environment variable makes of
+// this program.
+func mainOfChildren(m *testing.M, children map[string]func(args []string) error) {
+	for env, child := range children {
+		args := os.Getenv(env)
+		if args == "" {
+			continue
+		}
+		if err := child(strings.Fields(args)); err != nil {
+			fmt.Fprintf(os.Stderr, "%s=%s: %v\n", env, args, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
 
 // hammerNumbers are the arguments of a child.
 func hammerNumbers(args []string) ([]uint64, error) {

@@ -14,6 +14,7 @@ type holds struct {
 	nanos   [ConsumersMax + 1]int64 // the last: by other producers' claims
 	lent    [ConsumersMax]uint32    // generations that nanos is about
 	evicted [ConsumersMax]uint32    // generations whose page faulted here
+	seen    [ConsumersMax]uint32    // generations before their page was touched last
 	slot    int                     // that holds now
 	since   int64                   // monotonic ns of the running hold's last account, 0 = none
 }
@@ -43,10 +44,11 @@ func (p *producer) holdSlot(slot int, now int64) (left int64) {
 		return -1
 	}
 	entry := consumerEntry(slot)
+	generation := load32(p.b, entry+csGeneration) // first, see demote
 	if Policy(load32(p.b, entry+csPolicy)) != PolicyDemote {
 		return -1
 	}
-	if generation := load32(p.b, entry+csGeneration); p.held.lent[slot] != generation {
+	if p.held.lent[slot] != generation {
 		p.held.lent[slot] = generation
 		p.held.caughtUp(slot)
 	}
@@ -54,7 +56,7 @@ func (p *producer) holdSlot(slot int, now int64) (left int64) {
 	if left = after - p.held.nanos[slot]; left > 0 {
 		return left
 	}
-	p.demote(slot)
+	p.demote(slot, generation)
 	p.held.caughtUp(slot)
 	return 0
 }
@@ -81,6 +83,12 @@ func (p *Producer) open(ctx context.Context, n int, records uint64, block bool) 
 		switch {
 		case err == errCursorFault:
 			continue // that reader is evicted now
+		case err == errContended && !block:
+			return ErrFull
+		case err == errContended && ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err == errContended:
+			continue
 		case err != nil:
 			return err
 		case slot == slotNone:

@@ -16,6 +16,8 @@ type Ring struct {
 	ring
 	m      mapping
 	config Config
+	own    []byte   // copy of the words that only the daemon writes (own.go)
+	seen   boundary // the end, as of the last look
 	dir    string
 	data   *os.File   // owned
 	pages  []*os.File // owned, one per consumer slot
@@ -52,7 +54,10 @@ func (r *Ring) open() (err error) {
 		}
 		r.pages = append(r.pages, f)
 	}
-	return r.mapData()
+	if err := r.mapData(); err != nil {
+		return err
+	}
+	return r.keepOwn()
 }
 
 func (r *Ring) mapData() (err error) {

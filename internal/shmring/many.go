@@ -1,14 +1,26 @@
 package shmring
 
-import "math/bits"
+import (
+	"errors"
+	"math/bits"
+)
 
 // The path of a producer that shares its ring with others: claim, fill, commit.
 // What one producer keeps privately (tail, sequence, limit) is shared here.
 
+// claimTriesMax is how often a producer tries before its caller looks whether it is
+// to stop. One of those that try at the same time always wins; only a producer that
+// writes the tail word at random keeps the others from it.
+const claimTriesMax = 1000
+
+// errContended: others have changed the tail word at each of so many tries.
+var errContended = errors.New("others claim all the time")
+
 // claimMany claims n payload bytes at the tail, as a number of records. It
 // returns who forbids it now: a reader's slot, holderOf a producer, or slotNone.
+// errContended: nobody does.
 func (p *producer) claimMany(n, records uint64) (holder int, err error) {
-	for {
+	for range claimTriesMax {
 		switch p.tryClaim(n, records) {
 		case claimWon:
 			return slotNone, nil
@@ -21,6 +33,7 @@ func (p *producer) claimMany(n, records uint64) (holder int, err error) {
 		case claimLost: // try again
 		}
 	}
+	return slotNone, errContended
 }
 
 // attempt is what came of one try to claim.

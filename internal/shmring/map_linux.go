@@ -49,6 +49,16 @@ func readHeader(f *os.File) (Config, error) {
 	return DecodeHeader(header, uint64(info.Size()))
 }
 
+// lentHeader is readHeader of a file that the daemon lent. It lends rings only: what
+// is none any more was written over, or truncated.
+func lentHeader(f *os.File) (Config, error) {
+	c, err := readHeader(f)
+	if errors.Is(err, ErrNotRing) {
+		err = fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return c, err
+}
+
 // allocate makes a file of size bytes whose memory is reserved now, so that a
 // full tmpfs is a refusal here and never a SIGBUS later.
 func allocate(path string, size uint64) (*os.File, error) {

@@ -3,12 +3,13 @@
 package shmring
 
 import (
+	"encoding/binary"
 	"sync/atomic"
 	"time"
 	"unsafe"
 )
 
-// The functions of mem_unsafe.go, order_*_unsafe.go, futex_unsafe.go and
+// The functions of mem_load_unsafe.go, mem_unsafe.go, order_*_unsafe.go, futex_unsafe.go and
 // membarrier_linux.go for the model check (model_test.go): each access is a step
 // that its scheduler may interleave with the steps of all other threads.
 // Outside a model run they act directly.
@@ -66,6 +67,9 @@ func store64(b []byte, off uint64, v uint64)    { modelStore(b, off, v, 8, true)
 func store32(b []byte, off uint64, v uint32)    { modelStore(b, off, uint64(v), 4, true) }
 func storeRel64(b []byte, off uint64, v uint64) { modelStore(b, off, v, 8, false) }
 func put64(b []byte, off uint64, v uint64)      { modelStore(b, off, v, 8, false) }
+
+// put32 writes what a part's checksum is made of, which no model run has.
+func put32(b []byte, off uint64, v uint32) { binary.LittleEndian.PutUint32(b[off:], v) }
 
 func add32(b []byte, off uint64, delta uint32) uint32 {
 	if model != nil {

@@ -5,9 +5,7 @@ package shmring
 import (
 	"fmt"
 	"iter"
-	"strings"
-	"testing"
-	"time"
+	"slices"
 	"unsafe"
 )
 
@@ -16,7 +14,8 @@ import (
 // depth first, replaying a schedule where it branches, cutting off where a state
 // was seen before. A state is the memory, what waits in store buffers, and of
 // each thread the values it has observed since the last point where it described
-// its local state (thread.at): the code is deterministic, so that is all.
+// its local state (thread.at): the code is deterministic, so that is all, but for
+// whether something it has observed changed since: thread.block asks that.
 
 type threadState uint8
 
@@ -46,7 +45,8 @@ type thread struct {
 	stop     func()
 	yield    func(struct{}) bool
 	hist     uint64
-	seen     int // memory version at the last at
+	read     []uintptr // words, since the last at
+	stale    bool      // one of them has changed, or a thread ended
 	futex    uintptr
 	remains  func() uint64 // what a death leaves outside of memory; nil: nothing
 	buffer   []pendingStore
@@ -61,7 +61,6 @@ type machine struct {
 	data      uintptr
 	bases     []uintptr
 	hash      uint64
-	version   int
 	killsLeft int
 	failure   string
 	log       []string // of the accesses of one replay
@@ -82,7 +81,13 @@ func mix(h uint64, vs ...uint64) uint64 {
 	return h
 }
 
-func (m *machine) fail(format string, args ...any) {
+// fail says that a property of the ring is violated.
+func (m *machine) fail(format string, args ...any) { m.stop("violated: "+format, args...) }
+
+// broken says that the scenario is not what it claims to be, or the code panics.
+func (m *machine) broken(format string, args ...any) { m.stop("broken: "+format, args...) }
+
+func (m *machine) stop(format string, args ...any) {
 	if m.failure == "" {
 		m.failure = fmt.Sprintf(format, args...)
 	}
@@ -96,7 +101,7 @@ func (m *machine) spawn(name string, killable bool, starts func() bool, body fun
 		defer func() {
 			if r := recover(); r != nil {
 				if _, ok := r.(killed); !ok {
-					m.fail("%s: panic: %v", name, r)
+					m.broken("%s: panic: %v", name, r)
 				}
 			}
 		}()
@@ -118,16 +123,33 @@ func (t *thread) point() {
 
 // at says that label and vs are all of the thread's local state here.
 func (t *thread) at(label uint64, vs ...uint64) {
-	t.hist, t.seen = mix(mix(0, label), vs...), t.m.version
+	t.hist = mix(mix(0, label), vs...)
+	t.read, t.stale = t.read[:0], false
 }
 
-// block waits until something has changed since the last call of at.
+// block waits until something has changed that was read since the last call of at.
 func (t *thread) block() {
-	if t.seen == t.m.version {
+	if !t.stale {
 		t.state = threadBlocked
 	}
 	t.point()
 }
+
+// changed tells those who have read a word; who waits looks again.
+func (m *machine) changed(word uintptr) {
+	for _, t := range m.threads {
+		t.stale = t.stale || slices.Contains(t.read, word)
+	}
+}
+
+// ended tells all that one of them is done or dead.
+func (m *machine) ended() {
+	for _, t := range m.threads {
+		t.stale = true
+	}
+}
+
+func wordAt(b []byte, off uint64) uintptr { return uintptr(unsafe.Pointer(&b[off&^7])) }
 
 func (m *machine) where(b []byte) uint64 {
 	base := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
@@ -146,13 +168,14 @@ func (m *machine) private(b []byte, off uint64) bool {
 		stats := off >= producersOff && off < syncOff && (off-producersOff)%producerSlotBytes >= psGeneration
 		return stats || m.quiet != nil && m.quiet(off)
 	}
-	return off >= cuPosition
+	return off >= cuPosition && off <= cuChecksum
 }
 
 func (m *machine) load(b []byte, off uint64, bytes int) uint64 {
 	t := m.cur
 	if !m.private(b, off) {
 		t.point()
+		t.read = append(t.read, wordAt(b, off))
 	}
 	v := rawLoad(b, off, bytes)
 	for _, p := range t.buffer { // the newest own store to this word, if any
@@ -171,7 +194,7 @@ func (m *machine) store(b []byte, off uint64, v uint64, bytes int, fence bool) {
 		t.point()
 	}
 	if m.quiet != nil && m.quiet(off) && uintptr(unsafe.Pointer(&b[0])) == m.data {
-		m.fail("%s stores to word %#x, which the scenario calls constant", t.name, off)
+		m.broken("%s stores to word %#x, which the scenario calls constant", t.name, off)
 	}
 	t.hist = mix(t.hist, 2)
 	t.note("store", b, off, v)
@@ -187,6 +210,7 @@ func (m *machine) update(b []byte, off uint64, bytes int, f func(uint64) uint64)
 	t := m.cur
 	t.point()
 	t.flushAll()
+	t.read = append(t.read, wordAt(b, off))
 	old := rawLoad(b, off, bytes)
 	t.hist = mix(t.hist, 3, old)
 	t.note("update", b, off, f(old))
@@ -205,7 +229,7 @@ func (m *machine) write(p pendingStore) {
 	after := rawLoad(p.b, granule, 8)
 	if before != after {
 		m.hash ^= mix(0, mem, granule, before) ^ mix(0, mem, granule, after)
-		m.version++
+		m.changed(wordAt(p.b, p.off))
 	}
 }
 
@@ -269,7 +293,7 @@ type action struct {
 func (m *machine) actions() []action {
 	as := m.enabled[:0]
 	for _, t := range m.threads {
-		if t.state == threadBlocked && t.seen != m.version {
+		if t.state == threadBlocked && t.stale {
 			t.state = threadReady
 		}
 		if t.state == threadReady && (t.began || t.starts == nil || t.starts()) {
@@ -300,13 +324,13 @@ func (m *machine) do(a action) {
 			a.t.hist = a.t.remains()
 		}
 		m.killsLeft--
-		m.version++ // who waits looks again
+		m.ended()
 	default:
 		a.t.began = true
 		m.cur = a.t
 		if _, more := a.t.next(); !more {
 			a.t.state = threadDone
-			m.version++
+			m.ended()
 		}
 	}
 }
@@ -314,7 +338,7 @@ func (m *machine) do(a action) {
 func (m *machine) key() uint64 {
 	h := mix(m.hash, uint64(m.killsLeft))
 	for _, t := range m.threads {
-		h = mix(h, t.hist, uint64(t.state), uint64(len(t.buffer)), b2u(t.began))
+		h = mix(h, t.hist, uint64(t.state), uint64(len(t.buffer)), b2u(t.began), b2u(t.stale && t.state < threadDone))
 		for _, p := range t.buffer {
 			h = mix(h, m.where(p.b), p.off, p.v)
 		}
@@ -326,84 +350,4 @@ func (m *machine) close() {
 	for _, t := range m.threads {
 		t.stop()
 	}
-}
-
-// result of an exploration.
-type result struct {
-	took         time.Duration
-	states, runs int
-	failure      string
-	trace        string
-}
-
-// explore runs every schedule of what build sets up, until the first failure.
-func explore(build func() *machine) (res result) {
-	began := time.Now()
-	seen := map[uint64]struct{}{}
-	stack := [][]byte{nil}
-	for len(stack) > 0 && res.failure == "" {
-		trace := stack[len(stack)-1]
-		stack = stack[:len(stack)-1]
-		res.runs++
-		m := build()
-		model = m
-		for _, i := range trace {
-			m.do(m.actions()[i])
-		}
-		trace = append(make([]byte, 0, 2*len(trace)+64), trace...)
-		for m.failure == "" {
-			as := m.actions()
-			if len(as) == 0 {
-				if err := m.atEnd(); err != nil {
-					m.fail("at the end: %v", err)
-				}
-				break
-			}
-			key := m.key()
-			if _, old := seen[key]; old {
-				break
-			}
-			seen[key] = struct{}{}
-			for i := 1; i < len(as); i++ {
-				stack = append(stack, append(append(make([]byte, 0, len(trace)+1), trace...), byte(i)))
-			}
-			m.do(as[0])
-			trace = append(trace, 0)
-		}
-		res.failure = m.failure
-		model = nil
-		m.close()
-		if res.failure != "" {
-			res.trace = describe(build, trace)
-		}
-	}
-	res.states, res.took = len(seen), time.Since(began)
-	return res
-}
-
-// describe replays a schedule and lists its accesses to shared memory: thread,
-// what, memory (0 is the first touched) and offset, value.
-func describe(build func() *machine, trace []byte) string {
-	m := build()
-	m.logging = true
-	model = m
-	for _, i := range trace {
-		a := m.actions()[i]
-		if a.kind != 's' {
-			m.log = append(m.log, fmt.Sprintf("%s %c", a.t.name, a.kind))
-		}
-		m.do(a)
-	}
-	model = nil
-	m.close()
-	return "\n" + strings.Join(m.log, "\n")
-}
-
-func report(t *testing.T, name string, res result) {
-	t.Helper()
-	if res.failure != "" {
-		t.Fatalf("%s: %s\nschedule:%s", name, res.failure, res.trace)
-	}
-
-	fmt.Printf("model: %-40s %8d states %8d schedules %6.1fs\n", name, res.states, res.runs, res.took.Seconds())
 }

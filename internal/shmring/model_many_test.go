@@ -12,6 +12,7 @@ import (
 // records became gaps.
 type manyModel struct {
 	*modelRing
+	before    uint64   // records that producer 0 sent before the run
 	records   []uint64 // each producer is to send
 	committed []uint64 // each has sent
 	producers []*thread
@@ -67,13 +68,13 @@ func (m *manyModel) prefill(n uint64) {
 	for i := range n {
 		b := m.payload(0, i)
 		if holder, err := p.claim(uint64(len(b)), 1); holder != slotNone || err != nil {
-			m.fail("prefill: held by %d, %v", holder, err)
+			m.broken("prefill: held by %d, %v", holder, err)
 			return
 		}
 		copyIn(p.b, p.body(), b)
 		p.commit(kindData, 0, 0)
 	}
-	m.committed[0] = n
+	m.before, m.committed[0] = n, n
 	m.records[0] += n
 }
 
@@ -133,12 +134,23 @@ func (m *manyModel) claiming(t *thread, p *Producer, n, sent uint64) bool {
 
 func (m *manyModel) repairing(slot int) func(*thread) {
 	return func(t *thread) {
-		daemon := &Ring{ring: ring{geometry: m.geometry, b: m.b, cursors: m.cursors}, config: m.config}
-		if _, err := daemon.repair(slot); err != nil {
+		if _, err := m.daemon().repair(slot); err != nil {
 			m.fail("%s: %v", t.name, err)
 		}
 		t.at(14)
 	}
+}
+
+// unbinding adds the daemon taking a producer's slot back, at any moment.
+func (m *manyModel) unbinding(slot int) {
+	binary.LittleEndian.PutUint64(m.b[offProducerMask:], 1<<len(m.records)-1)
+	quiet := m.quiet
+	m.quiet = func(off uint64) bool { return quiet(off) && off != offProducerMask && off != offNoWake }
+	m.spawn("D", false, nil, func(*thread) {
+		if err := m.daemon().UnbindProducer(slot); err != nil {
+			m.fail("D: %v", err)
+		}
+	})
 }
 
 // over says that no record will come any more.
@@ -164,6 +176,7 @@ func (m *manyModel) readingAll(slot int, policy Policy, from Start) func(*thread
 		}
 		start, delivered, empty := c.seq, uint64(0), uint64(0)
 		next := make([]uint64, len(m.records)) // the lowest index not seen
+		next[0] = min(start, m.before)         // the first records are its
 		for {
 			over := m.over()
 			t.at(20, append(next, c.pos, c.seq, c.gate, c.told, c.open.kind, c.open.frame, c.missed, delivered, empty, start, b2u(over))...)
@@ -184,14 +197,14 @@ func (m *manyModel) readingAll(slot int, policy Policy, from Start) func(*thread
 			delivered++
 			if len(rec.Payload) == 0 {
 				empty++
-			} else if !m.checkMany(t, c, rec, next) {
+			} else if !m.checkMany(t, c, rec, start, next) {
 				return
 			}
 		}
 	}
 }
 
-func (m *manyModel) checkMany(t *thread, c *Consumer, rec Record, next []uint64) bool {
+func (m *manyModel) checkMany(t *thread, c *Consumer, rec Record, start uint64, next []uint64) bool {
 	_ = load64(c.b, 0) // a step, so that a view is looked at while others run
 	word := binary.LittleEndian.Uint64(rec.Payload)
 	producer, i := int(word>>32)-1, word&0xFFFFFFFF
@@ -203,7 +216,7 @@ func (m *manyModel) checkMany(t *thread, c *Consumer, rec Record, next []uint64)
 		m.fail("%s: record %d of producer %d again or out of order, next is %d", t.name, i, producer, next[producer])
 		return false
 	}
-	if !c.lappable() && c.stats.GapRecords == 0 && m.skipsVisible(producer, next[producer], i) {
+	if !c.lappable() && start <= m.before && c.stats.GapRecords == 0 && m.skipsVisible(producer, next[producer], i) {
 		m.fail("%s: producer %d: %d follows %d", t.name, producer, i, next[producer])
 		return false
 	}
@@ -266,10 +279,13 @@ func TestModelManyProducers(t *testing.T) {
 		{name: "one of two dies, then its repairer", records: []uint64{1, 1}, granted: true, late: true, kills: 2, repairerDies: true},
 		{name: "two lap, one dies", records: []uint64{1, 2}, tiny: true, late: true, policy: PolicySkip, kills: 1},
 		{name: "two producers, hints, latest", records: []uint64{1, 1}, granted: true, policy: PolicyLatest, hintBytes: 32},
+		{name: "one of two raises, reader attaches", records: []uint64{2, 0}, before: 4},
+		{name: "one of two loses its slot and lives on", records: []uint64{1, 1}, granted: true, late: true, unbinds: true},
+		{name: "two lap, reader from latest", records: []uint64{1, 2}, tiny: true, late: true, newest: true},
 		{name: "two producers, raising", records: []uint64{1, 1}, late: true},
 		{name: "two producers, lap", records: []uint64{1, 2}, before: 3, late: true, policy: PolicySkip},
 	} {
-		report(t, s.name, s.explore())
+		scenario(t, s.name, s.build)
 	}
 }
 
@@ -286,39 +302,46 @@ type manyScenario struct {
 	// repairerDies lets repairers be killed, too; another one follows.
 	repairerDies bool
 	tiny         bool   // a lap is two records
+	newest       bool   // the reader begins at the end, once the last producer is done
+	unbinds      bool   // the daemon takes producer 0's slot back, and it lives on
 	hintBytes    uint64 // 0: no hint and no new sequence base within the run
 }
 
-func (s manyScenario) explore() result {
+func (s manyScenario) build() *machine {
 	policy := max(s.policy, PolicyBlock)
-	return explore(func() *machine {
-		m := newManyModel(1, append([]uint64{}, s.records...)...)
-		if s.granted {
-			binary.LittleEndian.PutUint64(m.b[offAnnounce:], modelCapacity)
-			binary.LittleEndian.PutUint64(m.b[offUsable:], modelCapacity)
-		}
-		m.prefill(s.before)
-		if s.tiny {
-			m.config.Capacity, m.geometry.capacity, m.geometry.mask, m.geometry.chunk = 64, 64, 63, 16
-		}
-		m.buffered = s.buffered
-		m.repairerDies = s.repairerDies
-		if s.hintBytes > 0 {
-			m.geometry.hintBytes = s.hintBytes
-			m.quiet = m.quietWithHints
-		}
-		var starts func() bool
-		if starts = m.over; !s.late {
-			starts = nil
+	m := newManyModel(1, append([]uint64{}, s.records...)...)
+	if s.granted {
+		binary.LittleEndian.PutUint64(m.b[offAnnounce:], modelCapacity)
+		binary.LittleEndian.PutUint64(m.b[offUsable:], modelCapacity)
+	}
+	m.prefill(s.before)
+	if s.tiny {
+		m.config.Capacity, m.geometry.capacity, m.geometry.mask, m.geometry.chunk = 64, 64, 63, 16
+	}
+	m.buffered = s.buffered
+	m.repairerDies = s.repairerDies
+	if s.hintBytes > 0 {
+		m.geometry.hintBytes = s.hintBytes
+		m.quiet = m.quietWithHints
+	}
+	var starts func() bool
+	from := FromOldest()
+	if starts = m.over; s.newest {
+		from = FromLatest()
+		starts = func() bool { return finishedOrDead(m.producers[len(m.producers)-1])() }
+	} else if !s.late {
+		starts = nil
+		m.bind(0, 1, policy)
+	}
+	m.produce(s.kills)
+	if s.unbinds {
+		m.unbinding(0)
+	}
+	m.spawn("R", false, starts, func(t *thread) {
+		if s.late {
 			m.bind(0, 1, policy)
 		}
-		m.produce(s.kills)
-		m.spawn("R", false, starts, func(t *thread) {
-			if s.late {
-				m.bind(0, 1, policy)
-			}
-			m.readingAll(0, policy, FromOldest())(t)
-		})
-		return m.machine
+		m.readingAll(0, policy, from)(t)
 	})
+	return m.machine
 }

@@ -36,8 +36,7 @@ func newMirrorModel(start uint64) *modelRing {
 	g := r.config.geometry()
 	g.chunk, g.chunks, g.hintBytes, g.spanMax = modelChunk, modelCapacity/modelChunk, 32, 64
 	r.geometry = g
-	daemon := &Ring{ring: ring{geometry: g, b: r.b, cursors: r.cursors}, config: r.config}
-	daemon.formatWords(boundary{mirrorPlaces[start], start})
+	r.daemon().formatWords(boundary{mirrorPlaces[start], start})
 	return r
 }
 
@@ -75,6 +74,7 @@ func (r *modelRing) mirroring(incarnation, total uint64) func(*thread) {
 				r.fail("%s: %v", t.name, err)
 				return
 			}
+			r.sent = m.seq
 			m.wakeSleepers()
 		}
 	}
@@ -128,11 +128,12 @@ func TestModelMirror(t *testing.T) {
 		{"writer dies, jump behind a pad, chunk, block", 7, 9, PolicyBlock, FromOldest(), 1, false},
 		{"writer dies twice, chunk, block", 0, 2, PolicyBlock, FromOldest(), 2, false},
 	} {
-		res := explore(func() *machine {
+		scenario(t, "mirror: "+s.name, func() *machine {
 			r := newMirrorModel(s.first)
 			r.buffered, r.killsLeft = s.buffered, s.kills
 			r.bind(0, 1, s.policy)
 			life := r.spawn("M", s.kills > 0, nil, r.mirroring(1, s.last))
+			life.remains = func() uint64 { return r.sent }
 			lives := []*thread{life}
 			for i := range s.kills {
 				dead := lives[i]
@@ -150,6 +151,5 @@ func TestModelMirror(t *testing.T) {
 			r.spawn("R", false, nil, r.reading(0, 1, s.policy, s.from, s.last, over, idleBlocks))
 			return r.machine
 		})
-		report(t, "mirror: "+s.name, res)
 	}
 }

@@ -60,11 +60,27 @@ func (r *modelRing) readingOn(generation uint32, policy Policy, from Start, tota
 // A reader dies at any step and its successor resumes: a gating one was waited
 // for, and nothing is lost or given twice but the record it died with.
 func TestModelResume(t *testing.T) {
+	const before, total = 4, 5
+	scenario(t, "dead reader is resumed, its producer waits", func() *machine {
+		r := newModelRing(1)
+		r.bind(0, 1, PolicyBlock)
+		r.slotsChange()
+		p0 := r.prefilled(before)
+		handed := uint64(1) // the reader died with record 0
+		dead := newConsumer(r.b, r.cursors[0], r.config, ConsumerOptions{Policy: PolicyBlock, KeepCursor: true})
+		dead.startAt(boundary{})
+		r.spawn("P", false, nil, r.sending(p0, 1, total, heldBlocks))
+		d := r.spawn("D", false, nil, func(*thread) {
+			r.daemon().lendSlot(0, r.cursors[0], Binding{Generation: 2, Policy: PolicyBlock})
+		})
+		r.spawn("S", false, func() bool { return d.state == threadDone }, r.readingOn(2, PolicyBlock, FromResume(), total, &handed))
+		return r.machine
+	})
 	for _, s := range []struct {
 		policy        Policy
 		before, total uint64
 	}{{PolicyBlock, 0, 3}, {PolicyBlock, 4, 5}, {PolicySkip, 4, 5}} {
-		res := explore(func() *machine {
+		scenario(t, fmt.Sprintf("reader dies and is resumed, %s, %d records, then %d", s.policy, s.before, s.total-s.before), func() *machine {
 			r := newModelRing(1)
 			r.killsLeft = 1
 			r.bind(0, 1, s.policy)
@@ -75,12 +91,10 @@ func TestModelResume(t *testing.T) {
 			r1 := r.spawn("R", true, nil, r.readingOn(1, s.policy, FromOldest(), s.total, &handed))
 			r1.remains = func() uint64 { return handed }
 			d := r.spawn("D", false, func() bool { return r1.state == threadDead }, func(*thread) {
-				daemon := &Ring{ring: ring{geometry: r.geometry, b: r.b, cursors: r.cursors}, config: r.config}
-				daemon.lendSlot(0, r.cursors[0], Binding{Generation: 2, Policy: s.policy})
+				r.daemon().lendSlot(0, r.cursors[0], Binding{Generation: 2, Policy: s.policy})
 			})
 			r.spawn("S", false, func() bool { return d.state == threadDone }, r.readingOn(2, s.policy, FromResume(), s.total, &handed))
 			return r.machine
 		})
-		report(t, fmt.Sprintf("reader dies and is resumed, %s, %d records, then %d", s.policy, s.before, s.total-s.before), res)
 	}
 }

@@ -15,8 +15,8 @@ const (
 	modelChunk    = 32
 )
 
-// model payloads: 16 bytes that carry incarnation and sequence twice, or none.
-var modelSizes = []int{16, 0, 16, 16, 16, 0, 16, 16, 0, 16}
+// model payloads: 16 bytes that carry incarnation and sequence twice, 8, or none.
+var modelSizes = []int{16, 0, 16, 8, 16, 0, 16, 16, 0, 16}
 
 func modelWord(incarnation, seq uint64) uint64 { return incarnation<<32 | seq<<8 | 0x7F }
 
@@ -34,7 +34,8 @@ type modelRing struct {
 	geometry geometry
 	b        []byte
 	cursors  [][]byte
-	stays    bool // a reader that is done keeps its gate
+	stays    bool   // a reader that is done keeps its gate
+	sent     uint64 // records, by all producers and their successors
 }
 
 func newModelRing(slots int) *modelRing {
@@ -87,12 +88,12 @@ func (r *modelRing) parks() {
 func (r *modelRing) prefilled(n uint64) *Producer {
 	p := r.newProducer()
 	if err := p.resume(); err != nil {
-		r.fail("prefilled: %v", err)
+		r.broken("prefilled: %v", err)
 	}
 	for p.seq < n {
 		payload := modelPayload(1, p.seq)
 		if holder, _ := p.claim(uint64(len(payload)), 1); holder != slotNone {
-			r.fail("prefilled: held at record %d", p.seq)
+			r.broken("prefilled: held at record %d", p.seq)
 			break
 		}
 		copyIn(p.b, p.body(), payload)
@@ -132,6 +133,7 @@ func (r *modelRing) sending(p *Producer, incarnation, total uint64, held func(t 
 			}
 			copyIn(p.b, p.body(), payload)
 			p.commit(kindData, 0, 0)
+			r.sent = p.seq
 			p.wakeSleepers()
 		}
 	}
@@ -139,7 +141,8 @@ func (r *modelRing) sending(p *Producer, incarnation, total uint64, held func(t 
 
 func heldBlocks(t *thread, _ *Producer, _ int) { t.block() }
 
-func heldDemotes(t *thread, p *Producer, slot int) { p.demote(slot) }
+// heldDemotes demotes at once a reader whose deadline is 0.
+func heldDemotes(_ *thread, p *Producer, slot int) { p.holdSlot(slot, 1) }
 
 func heldSleeps(t *thread, p *Producer, slot int) { p.sleepOnGate(slot, sleepMax) }
 
@@ -164,13 +167,18 @@ func (r *modelRing) reading(slot int, generation uint32, policy Policy, from Sta
 			var rec Record
 			err := c.receive(&rec)
 			if err == ErrEmpty {
-				if finished {
-					break
+				if !finished {
+					c.tell()
 				}
-				c.tell()
 				if err := c.alive(); err != nil {
 					r.fail("%s: %v", t.name, err)
 					return
+				}
+				if finished {
+					if c.Sequence() < r.sent {
+						r.fail("%s: ends at record %d, %d were sent", t.name, c.Sequence(), r.sent)
+					}
+					break
 				}
 				idle(t, c)
 				continue
@@ -265,7 +273,7 @@ func TestModelOneReader(t *testing.T) {
 			if buffered {
 				total = s.buffered
 			}
-			res := explore(func() *machine {
+			scenario(t, fmt.Sprintf("%s from %s, %d records, buffered=%v", s.policy, s.from, total, buffered), func() *machine {
 				r := newModelRing(1)
 				r.buffered = buffered
 				r.bind(0, 1, s.policy)
@@ -278,7 +286,6 @@ func TestModelOneReader(t *testing.T) {
 				r.spawn("R", false, starts, r.reading(0, 1, s.policy, s.from, total, finishedOrDead(p), idleBlocks))
 				return r.machine
 			})
-			report(t, fmt.Sprintf("%s from %s, %d records, buffered=%v", s.policy, s.from, total, buffered), res)
 		}
 	}
 }
@@ -297,7 +304,7 @@ func TestModelAttachRace(t *testing.T) {
 		{"demote at once", PolicyDemote, heldDemotes, false},
 	} {
 		const before, total = 4, 5
-		res := explore(func() *machine {
+		scenario(t, "attach race, "+s.name, func() *machine {
 			r := newModelRing(1)
 			p0 := r.prefilled(before)
 			r.buffered = s.buffered
@@ -306,7 +313,6 @@ func TestModelAttachRace(t *testing.T) {
 			r.spawn("R", false, nil, r.reading(0, 1, s.policy, FromOldest(), 1, finishedOrDead(p), idleBlocks))
 			return r.machine
 		})
-		report(t, "attach race, "+s.name, res)
 	}
 }
 
@@ -315,80 +321,26 @@ func TestModelAttachRace(t *testing.T) {
 func TestModelProducerDies(t *testing.T) {
 	for _, policy := range []Policy{PolicyBlock, PolicySkip} {
 		const total = 3
-		res := explore(func() *machine {
+		scenario(t, fmt.Sprintf("producer dies, %s reader", policy), func() *machine {
 			r := newModelRing(1)
 			r.killsLeft = 1
 			r.bind(0, 1, policy)
 			p1 := r.spawn("P", true, nil, r.producing(1, total, heldBlocks))
+			p1.remains = func() uint64 { return r.sent }
 			p2 := r.spawn("Q", false, func() bool { return p1.state == threadDead }, r.producing(2, total, heldBlocks))
 			r.spawn("R", false, nil, r.reading(0, 1, policy, FromOldest(), total, func() bool {
 				return p1.state == threadDone || p2.state == threadDone
 			}, idleBlocks))
 			return r.machine
 		})
-		report(t, fmt.Sprintf("producer dies, %s reader", policy), res)
 	}
-}
-
-// lending is the daemon taking slot 0 back and lending it anew.
-func (r *modelRing) lending(*thread) {
-	daemon := &Ring{ring: ring{geometry: r.geometry, b: r.b, cursors: r.cursors}, config: r.config}
-	daemon.unbindConsumer(0)
-	daemon.releaseGate(r.cursors[0])
-	daemon.bindConsumer(0, r.cursors[0], Binding{Generation: 2, Policy: PolicyBlock})
-}
-
-// slotsChange makes the slot table and the masks words that others may change.
-func (r *modelRing) slotsChange() {
-	quiet := r.quiet
-	r.quiet = func(off uint64) bool {
-		table := off >= consumersOff && off < producersOff
-		return quiet(off) && off != offConsumerMask && off != offParkMask && off != offFenceMask && !table
-	}
-}
-
-// A reader dies at any step; the daemon takes its slot back and lends it anew,
-// and the second reader's data is whole.
-func TestModelReaderDies(t *testing.T) {
-	const total = 2
-	res := explore(func() *machine {
-		r := newModelRing(1)
-		r.killsLeft = 1
-		r.bind(0, 1, PolicyBlock)
-		r.slotsChange()
-		p := r.spawn("P", false, nil, r.producing(1, total, heldBlocks))
-		r1 := r.spawn("R", true, nil, r.reading(0, 1, PolicyBlock, FromOldest(), total, finishedOrDead(p), idleBlocks))
-		d := r.spawn("D", false, func() bool { return r1.state == threadDead }, r.lending)
-		r.spawn("S", false, func() bool { return d.state == threadDone },
-			r.reading(0, 2, PolicyBlock, FromOldest(), total, finishedOrDead(p), idleBlocks))
-		return r.machine
-	})
-	report(t, "reader dies, its slot is lent again", res)
-}
-
-// A reader died with its gate at the start; the daemon that frees its slot dies
-// at any step, and the next one begins anew. The producer gets through.
-func TestModelDaemonDies(t *testing.T) {
-	const total = 8
-	res := explore(func() *machine {
-		r := newModelRing(1)
-		r.killsLeft = 1
-		r.bind(0, 1, PolicyBlock)
-		binary.LittleEndian.PutUint64(r.cursors[0][cuGate:], 0)
-		r.slotsChange()
-		r.spawn("P", false, nil, r.producing(1, total, heldBlocks))
-		d := r.spawn("D", true, nil, r.lending)
-		r.spawn("E", false, func() bool { return d.state == threadDead }, r.lending)
-		return r.machine
-	})
-	report(t, "daemon dies while it frees a slot", res)
 }
 
 // Both sides sleep whenever they can: no wake-up is lost, with store buffers.
 func TestModelSleep(t *testing.T) {
-	for _, s := range []struct{ before, total, read uint64 }{{0, 1, 1}, {0, 2, 2}, {4, 5, 2}} {
+	for _, s := range []struct{ before, total, read uint64 }{{0, 1, 1}, {4, 5, 1}, {4, 5, 2}, {0, 2, 2}} {
 		total := s.total
-		res := explore(func() *machine {
+		scenario(t, fmt.Sprintf("sleepers, %d records, then %d, %d read", s.before, total-s.before, s.read), func() *machine {
 			r := newModelRing(1)
 			p := r.prefilled(s.before)       // four records: no room for the next
 			r.buffered, r.stays = true, true // so that no parting wake-up hides a lost one
@@ -398,6 +350,5 @@ func TestModelSleep(t *testing.T) {
 			r.spawn("R", false, nil, r.reading(0, 1, PolicyBlock, FromOldest(), s.read, never, idleSleeps))
 			return r.machine
 		})
-		report(t, fmt.Sprintf("sleepers, %d records, then %d, %d read", s.before, total-s.before, s.read), res)
 	}
 }

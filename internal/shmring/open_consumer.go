@@ -56,7 +56,7 @@ type Consumer struct {
 
 // OpenConsumer maps what the daemon lent, data read-only and one cursor page
 // read-write, and goes to the start position. It closes both files in every
-// case. Errors: ErrNotRing, ErrVersion, ErrCorrupt, ErrRemoved, *PositionError.
+// case. Errors: ErrVersion, ErrCorrupt, ErrFault, ErrRemoved, *PositionError.
 func OpenConsumer(data, cursor *os.File, o ConsumerOptions) (c *Consumer, err error) {
 	defer func() { err = errors.Join(err, data.Close(), cursor.Close()) }()
 	if o.Policy < PolicyBlock || o.Policy > PolicyLatest {
@@ -71,7 +71,7 @@ func OpenConsumer(data, cursor *os.File, o ConsumerOptions) (c *Consumer, err er
 	if o.Slot < 0 || o.Slot >= ConsumersMax {
 		return nil, fmt.Errorf("slot %d: want 0 to %d", o.Slot, ConsumersMax-1)
 	}
-	config, err := readHeader(data)
+	config, err := lentHeader(data)
 	if err != nil {
 		return nil, err
 	}

@@ -40,8 +40,7 @@ type Producer struct {
 
 // OpenProducer maps what the daemon lent, data read-write and all cursor pages
 // read-only, and finds the end of what was published before. It closes the
-// files in every case. Errors: ErrNotRing, ErrVersion, ErrCorrupt, ErrRemoved,
-// ErrFault.
+// files in every case. Errors: ErrVersion, ErrCorrupt, ErrFault, ErrRemoved.
 func OpenProducer(data *os.File, cursors []*os.File, o ProducerOptions) (p *Producer, err error) {
 	defer func() {
 		err = errors.Join(err, data.Close())
@@ -49,7 +48,7 @@ func OpenProducer(data *os.File, cursors []*os.File, o ProducerOptions) (p *Prod
 			err = errors.Join(err, f.Close())
 		}
 	}()
-	config, err := readHeader(data)
+	config, err := lentHeader(data)
 	if err != nil {
 		return nil, err
 	}
@@ -116,10 +115,16 @@ func (m *mapping) unmap() (err error) {
 }
 
 // evict ends the hold of a reader whose page faulted: only that reader has
-// write access to the file, so only it can have truncated it.
+// write access to the file, so only it can have truncated it. If the slot may have
+// been lent again since the fault, nobody is evicted: who still has a page that
+// faults is when the caller tries again.
 func (p *producer) evict(slot int) {
-	p.held.evicted[slot] = load32(p.b, consumerEntry(slot)+csGeneration)
-	p.demote(slot)
+	before, generation := p.held.seen[slot], load32(p.b, consumerEntry(slot)+csGeneration)
+	p.held.seen[slot] = generation
+	if before == generation {
+		p.held.evicted[slot] = generation
+		p.demote(slot, generation)
+	}
 }
 
 func (p *Producer) resumeGuarded() (err error) {

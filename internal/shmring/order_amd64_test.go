@@ -1,4 +1,4 @@
-//go:build amd64 && !race && !ringmodel
+//go:build amd64 && !race && !ringmodel && !ringstep
 
 package shmring
 

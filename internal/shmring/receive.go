@@ -45,6 +45,14 @@ type consumer struct {
 // whether it is to stop.
 const passedPartsMax = 1024
 
+// resyncParts is what an overrun counts for among them, and overrunsMax how many
+// there may be at a time: a producer that forges its announcement may overrun a
+// reader each time it looks.
+const (
+	overrunsMax = 16
+	resyncParts = passedPartsMax / overrunsMax
+)
+
 // errPassing: poll has passed over many parts and has not found a record yet.
 var errPassing = errors.New("passing over records")
 
@@ -69,6 +77,7 @@ func (c *consumer) find() (part, error) {
 		kind := c.kindAt(load64(c.b, c.geometry.at(pos)), pos)
 		if kind == 0 {
 			if c.lappable() && c.lapped() && c.resync() {
+				passed += resyncParts
 				continue
 			}
 			return part{}, ErrEmpty
@@ -91,6 +100,7 @@ func (c *consumer) find() (part, error) {
 		}
 		if c.lappable() && c.lapped() {
 			if c.resync() {
+				passed += resyncParts
 				continue
 			}
 			return part{}, ErrEmpty
@@ -163,24 +173,22 @@ var errLapped = errors.New("overwritten while it was read")
 
 // verify says whether r is what a producer published at pos: not overwritten
 // meanwhile, and with the right checksum where the ring has them. A record with
-// a wrong one is stepped over.
+// a wrong one is stepped over. Whether it was overwritten is asked last: r may be
+// a view, whose checksum is computed as it lies in the ring.
 func (c *consumer) verify(p part, r *Record) error {
-	var stored uint32
+	var stored, sum uint32
 	if c.tailBytes > 0 {
-		stored = c.storedChecksum(c.pos, p.payload())
+		stored, sum = c.storedChecksum(c.pos, p.payload()), c.checksumOf(p, r)
 	}
 	if c.lappable() && c.lapped() {
 		return errLapped
 	}
-	if c.tailBytes == 0 {
+	if sum == stored {
 		return nil
 	}
-	if sum := c.checksumOf(p, r); sum != stored {
-		c.stats.ChecksumErrors++
-		c.step(p)
-		return &ChecksumError{Position: r.Position, Sequence: r.Sequence, Want: stored, Got: sum}
-	}
-	return nil
+	c.stats.ChecksumErrors++
+	c.step(p)
+	return &ChecksumError{Position: r.Position, Sequence: r.Sequence, Want: stored, Got: sum}
 }
 
 // deliver hands the losses before r to it.

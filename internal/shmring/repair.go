@@ -12,7 +12,7 @@ import "runtime/debug"
 func (r *Ring) Repair(slot int) (gapRecords int, err error) {
 	defer r.m.catch(&err, debug.SetPanicOnFault(true))
 	if !r.config.Many {
-		_, err = r.newest()
+		_, err = r.end()
 		return 0, err
 	}
 	lost, err := r.repair(slot)
@@ -78,6 +78,8 @@ func (r *Ring) repair(slot int) (lost uint64, err error) {
 
 // fillGap commits what is open of a claim, from pos on: a gap that counts the
 // records left, and behind the ring's end a pad.
+// It is counted first, as by producer.drop: of a repairer that dies before the claim
+// is complete the ring's statistics know one gap too many, never one too few.
 func (r *Ring) fillGap(c intent, pos, left uint64) {
 	r.markCrossings(c.pos, boundary{c.end(), c.seq + c.records})
 	entry := producerEntry(c.slot)

@@ -102,7 +102,7 @@ func TestRewindRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	end := c.EndBoundary()
-	p.demote(0)
+	p.demote(0, 1)
 	if err := c.Rewind(end); err == nil {
 		t.Error("a demoted reader rewinds")
 	}

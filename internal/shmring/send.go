@@ -117,10 +117,10 @@ func (p *Producer) sendNow(payload []byte, wake bool) (err error) {
 	if p.held.since != 0 {
 		return errHeld
 	}
-	if holder, err := p.claim(uint64(len(payload)), 1); err != nil {
-		return err
-	} else if holder != slotNone {
+	if holder, err := p.claim(uint64(len(payload)), 1); err == errContended || holder != slotNone {
 		return errHeld
+	} else if err != nil {
+		return err
 	}
 	copyIn(p.b, p.body(), payload)
 	p.publish(kindData)

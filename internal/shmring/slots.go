@@ -14,7 +14,7 @@ func (r *Ring) BindConsumer(slot int, b Binding) (err error) {
 	if err != nil {
 		return err
 	}
-	end, err := r.newest()
+	end, err := r.end()
 	if err != nil {
 		return err
 	}
@@ -44,11 +44,11 @@ func (r *Ring) lendSlot(slot int, page []byte, b Binding) {
 	if b.NoFutex {
 		flags |= slotNoFutex
 	}
-	store32(r.b, entry+csFlags, flags)
-	store64(r.b, entry+csDemoteAfter, uint64(b.DemoteAfter))
+	r.own32(entry+csFlags, flags)
+	r.own64(entry+csDemoteAfter, uint64(b.DemoteAfter))
 	store64(r.b, entry+csDemoted, 0)
-	store32(r.b, entry+csGeneration, b.Generation)
-	store32(r.b, entry+csPolicy, uint32(b.Policy))
+	r.own32(entry+csGeneration, b.Generation)
+	r.own32(entry+csPolicy, uint32(b.Policy))
 	r.setBit(offFenceMask, slot, b.NoMembarrier)
 	r.setBit(offParkMask, slot, b.Parks && !b.NoFutex)
 	r.setBit(offConsumerMask, slot, true)
@@ -75,14 +75,17 @@ func (r *Ring) ResumeConsumer(slot int, b Binding) (err error) {
 // ProducerBound says whether the ring honours the producer of a slot.
 func (r *Ring) ProducerBound(slot int) (bound bool, err error) {
 	defer r.m.catch(&err, debug.SetPanicOnFault(true))
-	return load64(r.b, offProducerMask)&(1<<slot) != 0, nil
+	return r.ownMask(offProducerMask)&(1<<slot) != 0, nil
 }
 
 // freshPage is the cursor page of a slot, made whole again if its last holder
-// truncated it.
+// truncated it, or made it longer.
 func (r *Ring) freshPage(slot int) ([]byte, error) {
 	page, err := r.page(slot)
 	if err != nil {
+		return nil, err
+	}
+	if _, err := trim(r.pages[slot], cursorPageBytes); err != nil {
 		return nil, err
 	}
 	if err := reserve(r.pages[slot], cursorPageBytes); err != nil {
@@ -111,7 +114,7 @@ func (r *Ring) UnbindConsumer(slot int) (err error) {
 
 func (r *Ring) unbindConsumer(slot int) {
 	entry := consumerEntry(slot)
-	store32(r.b, entry+csPolicy, 0)
+	r.own32(entry+csPolicy, 0)
 	r.setBit(offConsumerMask, slot, false)
 	r.setBit(offParkMask, slot, false)
 	r.setBit(offFenceMask, slot, false)
@@ -147,7 +150,7 @@ func (r *Ring) UnbindProducer(slot int) (err error) {
 	defer r.m.catch(&err, debug.SetPanicOnFault(true))
 	r.setBit(offProducerMask, slot, false)
 	r.noteNoWake()
-	if load64(r.b, offProducerMask) == 0 {
+	if r.ownMask(offProducerMask) == 0 {
 		store32(r.b, offSpaceWaiters, 0) // producers killed in their sleep leave their count
 	}
 	return nil
@@ -155,22 +158,22 @@ func (r *Ring) UnbindProducer(slot int) (err error) {
 
 // noteNoWake tells sleepers whether a producer is attached that cannot wake them.
 func (r *Ring) noteNoWake() {
-	mask, noWake := load64(r.b, offProducerMask), uint32(0)
+	mask, noWake := r.ownMask(offProducerMask), uint32(0)
 	for slot := range producersMaxFormat {
 		if mask&(1<<slot) != 0 && load32(r.b, producerEntry(slot)+psFlags)&slotNoFutex != 0 {
 			noWake++
 		}
 	}
-	store32(r.b, offNoWake, noWake)
+	r.own32(offNoWake, noWake)
 }
 
 // SetState tells everybody attached that the ring is gone or bad, and wakes all
 // who sleep so that they see it.
 func (r *Ring) SetState(s State) (err error) {
 	defer r.m.catch(&err, debug.SetPanicOnFault(true))
-	store32(r.b, offState, uint32(s))
+	r.own32(offState, uint32(s))
 	r.wakeAll()
-	mask := load64(r.b, offConsumerMask)
+	mask := r.ownMask(offConsumerMask)
 	for slot := range r.pages {
 		if mask&(1<<slot) == 0 {
 			continue
@@ -184,9 +187,9 @@ func (r *Ring) SetState(s State) (err error) {
 
 // setBit sets or clears a bit of a mask that only the daemon writes.
 func (r *Ring) setBit(off uint64, bit int, on bool) {
-	mask := load64(r.b, off) &^ (1 << bit)
+	mask := r.ownMask(off) &^ (1 << bit)
 	if on {
 		mask |= 1 << bit
 	}
-	store64(r.b, off, mask)
+	r.own64(off, mask)
 }

@@ -24,6 +24,10 @@ type Span struct {
 	Stable bool
 }
 
+// spanTriesMax is how many overruns and jumps NextSpan goes past before its caller,
+// who has other rings to look after, has its turn.
+const spanTriesMax = 64
+
 // NextSpan hands out what is committed behind the last span, at most limit bytes
 // and Config.ChunkBytesMax, but one part at least, whatever its size. A latest
 // reader gets one record, the newest. It is for readers attached with
@@ -44,7 +48,7 @@ func (c *Consumer) NextSpan(limit int) (s Span, err error) {
 		}
 	}
 	most := min(uint64(max(limit, 0)), c.spanMax)
-	for range passedPartsMax {
+	for range spanTriesMax {
 		if s, err = c.nextSpan(most); err != errLapped && err != errPassing {
 			break
 		}

@@ -66,7 +66,7 @@ func TestSpansLapped(t *testing.T) {
 		for sent < 20000 {
 			for range rng.IntN(200) {
 				for p.TrySend(payload(sent, 8+rng.IntN(600))) == ErrFull {
-					p.demote(0)
+					p.demote(0, 1)
 				}
 				sent++
 			}
@@ -193,7 +193,7 @@ func TestSpansIntact(t *testing.T) {
 	if err != nil || !s.Stable || !c.Intact() {
 		t.Fatal(s.Stable, err)
 	}
-	p.demote(0)
+	p.demote(0, 1)
 	if !c.Intact() {
 		t.Fatal("demoted, but nothing was overwritten")
 	}

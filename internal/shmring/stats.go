@@ -20,12 +20,18 @@ type Stats struct {
 	Demotions      uint64
 }
 
-// Stats reads the ring. The end is found by walking from the newest hint, so
-// position and sequence are exact while nothing is published. Errors:
-// ErrCorrupt, ErrFault.
+// Stats reads the ring, and looks whether what only the daemon writes is as it
+// wrote it, and what producers write fits together. The end is found by walking from the newest hint, so position and
+// sequence are exact while nothing is published. Errors: ErrCorrupt, ErrFault.
 func (r *Ring) Stats() (s Stats, err error) {
 	defer r.m.catch(&err, debug.SetPanicOnFault(true))
-	end, err := r.newest()
+	if err := r.sound(); err != nil {
+		return Stats{}, err
+	}
+	if err := r.plausible(); err != nil {
+		return Stats{}, err
+	}
+	end, err := r.end()
 	if err != nil {
 		return Stats{}, err
 	}
@@ -34,8 +40,8 @@ func (r *Ring) Stats() (s Stats, err error) {
 		Position:  end.pos,
 		Sequence:  end.seq,
 		Oldest:    r.oldest(load64(r.b, offAnnounce)),
-		Producers: bits.OnesCount64(load64(r.b, offProducerMask)),
-		Consumers: bits.OnesCount64(load64(r.b, offConsumerMask)),
+		Producers: bits.OnesCount64(r.ownMask(offProducerMask)),
+		Consumers: bits.OnesCount64(r.ownMask(offConsumerMask)),
 	}
 	for slot := range r.pages {
 		c, err := r.consumerStats(slot, end.pos)
@@ -55,14 +61,10 @@ func (r *Ring) Stats() (s Stats, err error) {
 
 // ConsumerStats reads what the reader in slot tells of itself. A reader that
 // gates publishes its position at least every quarter of a chunk and before it
-// waits. Errors: ErrFault when the reader truncated its page.
-func (r *Ring) ConsumerStats(slot int) (c ConsumerStats, err error) {
-	defer r.m.catch(&err, debug.SetPanicOnFault(true))
-	end, err := r.newest()
-	if err != nil {
-		return ConsumerStats{}, err
-	}
-	return r.consumerStats(slot, end.pos)
+// waits. Its lag is to the end as of the last Stats. Errors: ErrFault when the
+// reader truncated its page.
+func (r *Ring) ConsumerStats(slot int) (ConsumerStats, error) {
+	return r.consumerStats(slot, r.seen.pos)
 }
 
 func (r *Ring) consumerStats(slot int, end uint64) (c ConsumerStats, err error) {
@@ -89,7 +91,7 @@ func (r *Ring) consumerStats(slot int, end uint64) (c ConsumerStats, err error) 
 		c.LagBytes = end - c.Position
 	}
 	gate := load64(page, cuGate)
-	c.Gating = !c.Demoted && (c.Policy == PolicyBlock || c.Policy == PolicyDemote) && gate <= end
+	c.Gating = !c.Demoted && (c.Policy == PolicyBlock || c.Policy == PolicyDemote) && gate <= max(end, load64(r.b, offAnnounce))
 	return c, nil
 }
 

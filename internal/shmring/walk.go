@@ -200,35 +200,80 @@ func (r *ring) recent() (boundary, error) {
 // recentTriesMax bounds recent against a peer that rewrites the tables for ever.
 const recentTriesMax = 1000
 
+// walkParts is how many parts a search may walk over, all its tries together: a
+// whole ring of the smallest ones, and some for the tries. A producer that writes
+// garbage could make it longer and never end.
+func (r *ring) walkParts() uint64 { return r.capacity/recordAlign + 1<<20 }
+
 // newest walks from the newest known boundary to the first part behind it that
 // is not committed. It is exact while nothing is being published, and otherwise
 // a position that was the end at some moment of the call. The walk is bounded:
 // behind a hint there are at most hintBytes and one claim of each producer,
 // behind a sync entry one chunk more.
 func (r *ring) newest() (boundary, error) {
+	parts := r.walkParts()
 	for range recentTriesMax {
 		at, err := r.recent()
 		if err != nil {
 			return boundary{}, err
 		}
-		end, ok := r.walkToEnd(at)
+		end, ok := r.walkToEnd(at, &parts)
 		overtaken := load64(r.b, offAnnounce) > at.pos+r.capacity // then what was walked over may be garbage
 		if ok && !overtaken {
 			return end, nil
 		}
-		if !overtaken {
+		if !overtaken && parts > 0 {
 			return boundary{}, corruptAt(end.pos, "bad record header")
 		}
 	}
 	return boundary{}, corruptAt(load64(r.b, offAnnounce), "the end of the ring cannot be found")
 }
 
+// lookPartsMax and lookTriesMax bound a look at the end by somebody who looks again
+// and has others to look after.
+const (
+	lookPartsMax = 4096
+	lookTriesMax = 16
+)
+
+// look is newest for the daemon and the gateway, which must not be made to walk for
+// long, however a producer writes: behind a hint that is right it is exact. seen is
+// what the last look found. Where the end is further off than a look goes, the next
+// one goes on from there.
+func (r *ring) look(seen boundary) (boundary, error) {
+	for range lookTriesMax {
+		at, err := r.recent()
+		if err != nil {
+			return boundary{}, err
+		}
+		if at.pos < seen.pos {
+			at = seen
+		}
+		parts := uint64(lookPartsMax)
+		end, ok := r.walkToEnd(at, &parts)
+		announce := load64(r.b, offAnnounce)
+		switch {
+		case announce > at.pos+r.capacity:
+			continue // what was walked over may be garbage
+		case at.pos > r.reach(announce):
+			return boundary{}, corruptAt(at.pos, "the announced position went back to %d", announce)
+		case ok:
+			return end, nil
+		case parts > 0:
+			return boundary{}, corruptAt(end.pos, "bad record header")
+		}
+		seen = end
+	}
+	return seen, nil
+}
+
 // walkToEnd follows parts from at to the first that is not committed, over at
-// most half a ring. ok is false at a part that is not well formed.
-func (r *ring) walkToEnd(at boundary) (end boundary, ok bool) {
-	for left := r.capacity / 2; left > 0; {
+// most half a ring. ok is false at a part that is not well formed, and when no
+// parts are left to walk over, which are taken off.
+func (r *ring) walkToEnd(at boundary, parts *uint64) (end boundary, ok bool) {
+	for left := r.capacity / 2; left > 0; *parts-- {
 		p, ok := r.next(at.pos)
-		if !ok {
+		if !ok || *parts == 0 {
 			return at, false
 		}
 		if p.kind == 0 {
@@ -241,11 +286,11 @@ func (r *ring) walkToEnd(at boundary) (end boundary, ok bool) {
 }
 
 // walkTo follows parts from at to the first that is not committed or not below
-// limit. ok is false at a part that is not well formed.
-func (r *ring) walkTo(at boundary, limit uint64) (end boundary, ok bool) {
-	for at.pos < limit {
+// limit. ok as for walkToEnd.
+func (r *ring) walkTo(at boundary, limit uint64, parts *uint64) (end boundary, ok bool) {
+	for ; at.pos < limit; *parts-- {
 		p, ok := r.next(at.pos)
-		if !ok {
+		if !ok || *parts == 0 {
 			return at, false
 		}
 		if p.kind == 0 {

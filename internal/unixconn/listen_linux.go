@@ -201,6 +201,24 @@ func (l *Listener) Accept() (*Conn, error) {
 	return NewConn(socket), nil
 }
 
+// Waiting tells whether a connection waits to be accepted, or that cannot be told.
+// It takes no descriptor.
+func (l *Listener) Waiting() bool {
+	raw, err := l.socket.SyscallConn()
+	if err != nil {
+		return true // closed: Accept says so
+	}
+	waiting := true
+	err = raw.Control(func(fd uintptr) {
+		n, err := 0, error(unix.EINTR)
+		for errors.Is(err, unix.EINTR) { // of the scheduler's signals
+			n, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		}
+		waiting = n > 0 || err != nil
+	})
+	return waiting || err != nil
+}
+
 // Close stops listening and removes the path, unless it was inherited or
 // something else lies there by now.
 func (l *Listener) Close() error {

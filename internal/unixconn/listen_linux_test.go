@@ -312,6 +312,37 @@ func TestDialWaitsForAFullQueue(t *testing.T) {
 	}
 }
 
+func TestWaiting(t *testing.T) {
+	checkLeaks(t)
+	path := filepath.Join(t.TempDir(), "s")
+	l := listen(t, path)
+	for range 3 {
+		if l.Waiting() {
+			t.Error("nobody has connected, and somebody waits")
+		}
+		c, err := Dial(context.Background(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !l.Waiting() {
+			t.Error("somebody has connected, and nobody waits")
+		}
+		accepted, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(c.Close(), accepted.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !l.Waiting() {
+		t.Error("a closed listener has nothing to tell: Accept does")
+	}
+}
+
 func listenBacklog(l *Listener, backlog int) error {
 	raw, err := l.socket.SyscallConn()
 	if err != nil {

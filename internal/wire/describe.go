@@ -25,6 +25,7 @@ const (
 	MethodStats           = Interface + ".Stats"
 	MethodListLinks       = Interface + ".ListLinks"
 	MethodReload          = Interface + ".Reload"
+	MethodCollectGarbage  = Interface + ".CollectGarbage"
 	MethodGetStatus       = Interface + ".GetStatus"
 
 	MethodGetInfo                 = ServiceInterface + ".GetInfo"

@@ -25,6 +25,7 @@ func brokerMethods() map[string]inOut {
 		MethodStats:           {StatsIn{}, StatsOut{}},
 		MethodListLinks:       {ListLinksIn{}, ListLinksOut{}},
 		MethodReload:          {ReloadIn{}, ReloadOut{}},
+		MethodCollectGarbage:  {CollectGarbageIn{}, CollectGarbageOut{}},
 		MethodGetStatus:       {GetStatusIn{}, GetStatusOut{}},
 	}
 }

@@ -94,6 +94,22 @@ func (s RingState) Valid() bool { return slices.Contains(s.values(), string(s)) 
 
 func (RingState) values() []string { return []string{"live", "removed", "corrupt"} }
 
+// GarbageKind tells what something is that lies beside the rings.
+type GarbageKind string
+
+// Garbage is a ring that was set aside because it cannot be used, what is left of one
+// that was being made or removed, or no ring at all.
+const (
+	GarbageQuarantined GarbageKind = "quarantined"
+	GarbageUnfinished  GarbageKind = "unfinished"
+	GarbageForeign     GarbageKind = "foreign"
+)
+
+// Valid tells whether k is one of the kinds of garbage.
+func (k GarbageKind) Valid() bool { return slices.Contains(k.values(), string(k)) }
+
+func (GarbageKind) values() []string { return []string{"quarantined", "unfinished", "foreign"} }
+
 // DaemonState is how far the daemon has come.
 type DaemonState string
 

@@ -85,6 +85,15 @@ type FeedStatus struct {
 	Dropped     uint64 `json:"dropped"` // records or frames given up
 }
 
+// LinkCertificate is a file of the gateway with a certificate: its own, or that of
+// the authorities it trusts, of which the last one to end counts.
+type LinkCertificate struct {
+	File       string       `json:"file"`
+	Names      List[string] `json:"names"` // whom it is for
+	Authority  bool         `json:"authority"`
+	NotAfterNS int64        `json:"not_after_ns"` // valid until, since 1970, UTC
+}
+
 // LinkRefusal counts handshakes that were refused for one reason.
 type LinkRefusal struct {
 	Reason string `json:"reason"`

@@ -43,6 +43,17 @@ type DescribeRingOut struct {
 	Problems    List[string]     `json:"problems"` // one sentence each, for an operator
 }
 
+// CollectGarbageIn is what CollectGarbage takes.
+type CollectGarbageIn struct {
+	DryRun bool `json:"dry_run,omitempty"`
+}
+
+// CollectGarbageOut is what CollectGarbage answers.
+type CollectGarbageOut struct {
+	Garbage List[Garbage] `json:"garbage"`
+	More    int           `json:"more"` // things that are no rings, beyond those listed
+}
+
 // AttachIn is what Attach takes. Epoch is nil for whatever the ring has now.
 type AttachIn struct {
 	Ring         string       `json:"ring"`
@@ -65,9 +76,10 @@ type AttachOut struct {
 	Resumed    bool       `json:"resumed"` // there was a cursor to take over
 }
 
-// DetachIn is what Detach takes.
+// DetachIn is what Detach takes. Epoch is nil for whatever the ring has now.
 type DetachIn struct {
-	ID string `json:"id"`
+	ID    string  `json:"id"`
+	Epoch *uint64 `json:"epoch,omitempty"`
 }
 
 // DetachOut is what Detach answers.
@@ -106,6 +118,8 @@ type ListLinksOut struct {
 	Links    List[Link]        `json:"links"`
 	Feeds    List[FeedStatus]  `json:"feeds"`
 	Refusals List[LinkRefusal] `json:"refusals"`
+	// Certificates are those that the gateway uses, and their authorities.
+	Certificates List[LinkCertificate] `json:"certificates"`
 }
 
 // ReloadIn is what Reload takes.
@@ -123,25 +137,27 @@ type GetStatusIn struct{}
 
 // GetStatusOut is what GetStatus answers.
 type GetStatusOut struct {
-	Version        string       `json:"version"`
-	State          DaemonState  `json:"state"`
-	PID            int          `json:"pid"`
-	StartedNS      int64        `json:"started_ns"` // since 1970, UTC
-	Dir            string       `json:"dir"`
-	Rings          int          `json:"rings"`
-	RingsMax       int          `json:"rings_max"`
-	Attachments    int          `json:"attachments"`
-	AttachmentsMax int          `json:"attachments_max"`
-	Connections    int          `json:"connections"`
-	ConnectionsMax int          `json:"connections_max"`
-	MemoryBytes    uint64       `json:"memory_bytes"`
-	MemoryBytesMax uint64       `json:"memory_bytes_max"`
-	RingsAdopted   int          `json:"rings_adopted"`
-	Repairs        uint64       `json:"repairs"`
-	Quarantined    List[string] `json:"quarantined"`
-	Problems       List[string] `json:"problems"`
-	ConfigFile     string       `json:"config_file"` // "" for the embedded default
-	ReloadedNS     int64        `json:"reloaded_ns"` // last reload that took effect, since 1970, UTC; 0 for none
+	Version          string       `json:"version"`
+	State            DaemonState  `json:"state"`
+	PID              int          `json:"pid"`
+	StartedNS        int64        `json:"started_ns"` // since 1970, UTC
+	Dir              string       `json:"dir"`
+	Rings            int          `json:"rings"`
+	RingsMax         int          `json:"rings_max"`
+	Attachments      int          `json:"attachments"`
+	AttachmentsMax   int          `json:"attachments_max"`
+	Connections      int          `json:"connections"`
+	ConnectionsMax   int          `json:"connections_max"`
+	MemoryBytes      uint64       `json:"memory_bytes"`
+	MemoryBytesMax   uint64       `json:"memory_bytes_max"`
+	RingsAdopted     int          `json:"rings_adopted"`
+	Repairs          uint64       `json:"repairs"`
+	Retired          uint64       `json:"retired"` // rings in which garbage was found since the start
+	Quarantined      List[string] `json:"quarantined"`
+	QuarantinedBytes uint64       `json:"quarantined_bytes"` // part of MemoryBytes
+	Problems         List[string] `json:"problems"`
+	ConfigFile       string       `json:"config_file"` // "" for the embedded default
+	ReloadedNS       int64        `json:"reloaded_ns"` // last reload that took effect, since 1970, UTC; 0 for none
 }
 
 // GetInfoIn is what org.varlink.service.GetInfo takes.

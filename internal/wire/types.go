@@ -116,6 +116,19 @@ type RingStats struct {
 	Demotions      uint64    `json:"demotions"`
 }
 
+// Garbage is something in the directory of the rings that is not in use.
+type Garbage struct {
+	Kind    GarbageKind `json:"kind"`
+	Path    string      `json:"path"`
+	Ring    string      `json:"ring"`     // "" where it was none
+	Owner   uint32      `json:"owner"`    // uid that its memory counts against
+	Bytes   uint64      `json:"bytes"`    // of memory that it takes; 0 for what is no ring
+	SinceNS int64       `json:"since_ns"` // since 1970, UTC
+	Why     string      `json:"why"`
+	Deleted bool        `json:"deleted"`
+	Advice  string      `json:"advice"` // what to do about it, "" when it is deleted
+}
+
 // Files are indexes into the file descriptors that ride with the reply.
 // Cursors are in slot order.
 type Files struct {

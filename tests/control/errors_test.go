@@ -82,9 +82,16 @@ func provocations() map[string]provocation {
 		}},
 		"RingCorrupt": {method: wire.MethodAttach, in: attach("spoiled", "consumer"), prepare: func(t *testing.T, w *world) {
 			w.service.ring(t, wire.RingSpec{Name: "spoiled"})
-			spoil(t, filepath.Join(w.service.rings, "spoiled", "data"))
-			if err := w.conn.Call(deadline(t), wire.MethodStats, nil, new(json.RawMessage)); err != nil {
-				t.Fatal(explain(err)) // the broker looks, and the daemon lives
+			for retired := false; !retired; { // it has two successors
+				spoil(t, filepath.Join(w.service.rings, "spoiled", "data"))
+				var out wire.DescribeRingOut
+				for done := false; !done; { // the broker looks, and the daemon lives
+					if err := w.conn.Call(deadline(t), wire.MethodDescribeRing, object{"name": "spoiled"}, &out); err != nil {
+						t.Fatal(explain(err))
+					}
+					retired = len(out.Problems) > 0 && strings.Contains(out.Problems[0], "brokerctl gc")
+					done = retired || out.Stats.State == wire.StateLive
+				}
 			}
 		}},
 	}

@@ -64,10 +64,11 @@ func (s *service) reload(context.Context) (wire.ReloadOut, error) {
 // links has one of everything.
 func links() wire.ListLinksOut {
 	return wire.ListLinksOut{
-		Listen:   "[::]:7000",
-		Links:    wire.List[wire.Link]{{Peer: "b", Role: wire.LinkRoleReader, Ring: "md", Local: "md", State: wire.LinkConnected}},
-		Feeds:    wire.List[wire.FeedStatus]{{Name: "f", Ring: "md", Direction: "in", Framing: "line", State: "connected"}},
-		Refusals: wire.List[wire.LinkRefusal]{{Reason: "identity", Count: 1, Last: "somebody"}},
+		Listen:       "[::]:7000",
+		Links:        wire.List[wire.Link]{{Peer: "b", Role: wire.LinkRoleReader, Ring: "md", Local: "md", State: wire.LinkConnected}},
+		Feeds:        wire.List[wire.FeedStatus]{{Name: "f", Ring: "md", Direction: "in", Framing: "line", State: "connected"}},
+		Refusals:     wire.List[wire.LinkRefusal]{{Reason: "identity", Count: 1, Last: "somebody"}},
+		Certificates: wire.List[wire.LinkCertificate]{{File: "a.pem", Names: wire.List[string]{"a"}, NotAfterNS: 1}},
 	}
 }
 

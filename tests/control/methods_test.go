@@ -3,6 +3,7 @@ package control
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/varlink/go/varlink"
@@ -61,12 +62,24 @@ func samples() map[string]sample {
 				checkFiles(t, a, files)
 			},
 		},
-		"Detach":          {in: func(_ *testing.T, w *world) any { return object{"id": w.id} }},
+		"Detach": {in: func(t *testing.T, w *world) any {
+			var out wire.DescribeRingOut
+			if err := w.conn.Call(deadline(t), wire.MethodDescribeRing, object{"name": "md"}, &out); err != nil {
+				t.Fatal(explain(err))
+			}
+			return object{"id": w.id, "epoch": out.Ring.Epoch}
+		}},
 		"ListAttachments": {in: func(*testing.T, *world) any { return object{"ring": "md"} }},
 		"Stats":           {in: func(*testing.T, *world) any { return object{"ring": "md", "interval_ms": 10} }},
 		"ListLinks":       {in: nothing},
 		"Reload":          {in: nothing},
 		"GetStatus":       {in: nothing},
+		"CollectGarbage": {in: func(t *testing.T, w *world) any {
+			if err := os.WriteFile(filepath.Join(w.service.rings, "foreign"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return object{"dry_run": true}
+		}},
 	}
 }
 

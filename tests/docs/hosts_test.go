@@ -51,6 +51,7 @@ func settled(text string) string {
 		{`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`, "TIME"},
 		{`\b\d+(\.\d+)?(ns|µs|ms|s)\b`, "DURATION"},
 		{`127\.0\.0\.1:\d+`, "ADDRESS"},
+		{`\S+/pki/`, "pki/"},
 		{`\b\d{16}\b`, "EPOCH"},
 		{`consumer +\d+ +\d+`, "consumer PID UID"},
 		{`(MEMORY +OWNER.*\n.*iB) +\d+`, "$1 UID"},

@@ -22,7 +22,7 @@ const (
 	attachmentFields = "id ring epoch role slot generation name pid uid state policy wait_strategy since_ns position sequence" +
 		" resume_until_ns lag_bytes missed_records missed_bytes gap_records checksum_errors demoted ended_reason"
 	statusFields = "version state pid started_ns dir rings rings_max attachments attachments_max connections connections_max" +
-		" memory_bytes memory_bytes_max rings_adopted repairs quarantined problems config_file reloaded_ns"
+		" memory_bytes memory_bytes_max rings_adopted repairs retired quarantined quarantined_bytes problems config_file reloaded_ns"
 	summaryFields = "ring role records bytes seconds records_per_second missed_records missed_bytes gap_records" +
 		" dropped_records unpublished_records filtered_records checksum_errors resumed start_position"
 	latencyFields = "p50_ns p99_ns count negative"

@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -10,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -127,11 +124,15 @@ func guest(args []string) error {
 // producer of root.
 func stranger(args []string) error {
 	socket, ring, dir := args[0], args[1], args[2]
-	out, files, conn, err := attachRaw(socket, ring)
+	raw, err := harness.DialRaw(socket)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close() }()
+	defer func() { _ = raw.Close() }()
+	out, files, err := raw.Attach(wire.AttachIn{Ring: ring, Role: wire.RoleConsumer, Name: "stranger"})
+	if err != nil {
+		return err
+	}
 	defer unixconn.CloseFiles(files)
 	if len(files) != 2 || len(out.Files.Cursors) != 1 {
 		return fmt.Errorf("%d files came, %d of them cursor pages; want the data and one page", len(files), len(out.Files.Cursors))
@@ -169,41 +170,6 @@ func stranger(args []string) error {
 	}
 	fmt.Printf("%d paths, all refused\n", len(mustFail))
 	return nil
-}
-
-// attachRaw attaches without package client, which keeps the descriptors to
-// itself.
-func attachRaw(socket, ring string) (wire.AttachOut, []*os.File, *unixconn.Conn, error) {
-	var out wire.AttachOut
-	ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
-	defer cancel()
-	conn, err := unixconn.Dial(ctx, socket)
-	if err != nil {
-		return out, nil, nil, err
-	}
-	in, err := json.Marshal(wire.AttachIn{Ring: ring, Role: wire.RoleConsumer, Name: "stranger"})
-	if err != nil {
-		return out, nil, nil, err
-	}
-	call, err := wire.EncodeCall(wire.Call{Method: wire.MethodAttach, Parameters: in})
-	if err == nil {
-		err = conn.WriteMessage(call, nil)
-	}
-	if err == nil {
-		err = conn.SetReadDeadline(time.Now().Add(harness.Patience))
-	}
-	if err != nil {
-		return out, nil, nil, err
-	}
-	message, files, err := conn.ReadMessage(unixconn.ReadOptions{BytesMax: wire.ReplyBytesMax, WantFiles: true})
-	if err != nil {
-		return out, nil, nil, err
-	}
-	reply, err := wire.DecodeReply(message)
-	if err == nil {
-		err = reply.Decode(&out)
-	}
-	return out, files, conn, err
 }
 
 // cannotWrite tries every way to write to the data of the ring.

@@ -33,6 +33,7 @@ func TestMirrorIsItsOrigin(t *testing.T) {
 		c := startHost(t, "[]", gatewayKeys{name: "c", tls: keys("c"), silent: true, peers: []string{a.asPeer("[{ring: md, as: md-a, consumers_max: 3}]")}})
 		b.waitLink("a", client.LinkRoleMirror, "md", client.LinkConnected)
 		c.waitLink("a", client.LinkRoleMirror, "md-a", client.LinkConnected)
+		c.waitCaughtUp("md-a", a, "md") // or some of these records would come to the reader
 		reader := c.Ctl("attach", "md-a", "--as", "consumer", "--count", fmt.Sprint(after))
 		harness.WaitAttached(t, c.client, "md-a", 1)
 		a.Publish("md", lines(before, after))

@@ -30,23 +30,25 @@ func TestRefusalsHaveTheirReasonOnBothSides(t *testing.T) {
 		mirror   string
 		extra    string   // of the peer a in b's configuration
 		atA, atB []string // words of the reason
+		countsA  string   // the word that a counts it under
+		countsB  string   // and b, where it is b who refuses
 	}{
 		{name: "the certificate is of another authority", a: ours.Keys("a"), b: theirs.Files("b").Trusting(ours).YAML(), mirror: "[md]",
-			atA: []string{"certificate", "authority"}, atB: []string{"certificate"}},
+			atA: []string{"certificate", "authority"}, atB: []string{"certificate"}, countsA: "unknown_authority"},
 		{name: "the server is of another authority", a: theirs.Files("a").Trusting(ours).YAML(), b: ours.Keys("b"), mirror: "[md]",
-			atA: []string{"certificate"}, atB: []string{"certificate", "authority"}},
+			atA: []string{"certificate"}, atB: []string{"certificate", "authority"}, countsA: "refused_by_peer", countsB: "unknown_authority"},
 		{name: "the certificate has expired", a: ours.Keys("a"), b: ours.Keys("late"), mirror: "[md]",
-			atA: []string{"late", "2020-01-02"}, atB: []string{"expired"}},
+			atA: []string{"late", "2020-01-02"}, atB: []string{"expired"}, countsA: "expired"},
 		{name: "nobody lists the name of the certificate", a: ours.Keys("a"), b: ours.Keys("stranger"), mirror: "[md]",
-			atA: []string{"stranger"}, atB: []string{"stranger"}},
+			atA: []string{"stranger"}, atB: []string{"stranger"}, countsA: "identity"},
 		{name: "the server is somebody else", a: ours.Keys("stranger"), b: ours.Keys("b"), mirror: "[md]",
-			atB: []string{"stranger", "a"}},
+			atB: []string{"stranger", "a"}, countsB: "wrong_name"},
 		{name: "the ring is not for b", a: ours.Keys("a"), b: ours.Keys("b"), mirror: "[secret]",
-			atA: []string{"secret", "b"}, atB: []string{"secret", "export"}},
+			atA: []string{"secret", "b"}, atB: []string{"secret", "export"}, countsA: "denied"},
 		{name: "there is no such ring", a: ours.Keys("a"), b: ours.Keys("b"), mirror: "[nothing]",
 			atB: []string{"nothing"}},
 		{name: "a has TLS and b does not", a: ours.Keys("a"), b: "off", mirror: "[md]",
-			atA: []string{"TLS"}, atB: []string{"TLS"}},
+			atA: []string{"TLS"}, atB: []string{"TLS"}, countsA: "not_tls"},
 		{name: "b has TLS and a does not", a: "off", b: ours.Keys("b"), mirror: "[md]",
 			atA: []string{"TLS"}, atB: []string{"TLS"}},
 		{name: "no right to hold producers", a: ours.Keys("a"), b: ours.Keys("b"), mirror: "[{ring: md, policy: block}]",
@@ -66,12 +68,15 @@ func TestRefusalsHaveTheirReasonOnBothSides(t *testing.T) {
 				return l.Reason != "" && l.State != client.LinkConnected && containsAll(l.Reason, tt.atB)
 			})
 			t.Logf("b: %s: %s", l.State, l.Reason)
+			if tt.countsB != "" && b.Scrape()["brokerd_refused_handshakes_total{reason="+tt.countsB+"}"] == 0 {
+				t.Errorf("b does not count the reason %s: %+v", tt.countsB, b.links().Refusals)
+			}
 			if len(tt.atA) > 0 {
 				r := a.refusal()
 				t.Logf("a: %s: %s", r.Reason, r.Last)
 				wantIn(t, "a's reason", r.Last, tt.atA...)
 				wantIn(t, "a's reason", r.Last, "127.0.0.1")
-				if r.Count == 0 || r.LastNS == 0 || r.Reason == "" {
+				if r.Count == 0 || r.LastNS == 0 || r.Reason == "" || tt.countsA != "" && r.Reason != tt.countsA {
 					t.Errorf("a counts %+v", r)
 				}
 				if a.Scrape()["brokerd_refused_handshakes_total{reason="+r.Reason+"}"] == 0 {

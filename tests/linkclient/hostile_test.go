@@ -43,15 +43,15 @@ var hostile = []misbehaviour{
 	{"gap-of-a-producer", []string{"--ring", "shared"}, "end corrupt", "corrupt", "a producer has none"},
 	{"no-session", []string{"--ring", "shared"}, "end protocol", "protocol", "without a session"},
 	{"two-streams-of-a-session", []string{"--ring", "shared"}, "end busy", "busy", "algo"},
-	{"drip", nil, "ended", "handshake", "in time: 1s"},
-	{"silence", nil, "ended", "handshake", "in time: 1s"},
+	{"drip", nil, "ended", "timeout", "in time: 1s"},
+	{"silence", nil, "ended", "timeout", "in time: 1s"},
 }
 
 // hostileTLS are for a port with TLS.
 var hostileTLS = []misbehaviour{
-	{"plain", nil, "close protocol", "handshake", "TLS"},
-	{"plain-garbage", nil, "close protocol", "handshake", "TLS"},
-	{"no-certificate", nil, "ended", "handshake", "certificate"},
+	{"plain", nil, "close protocol", "not_tls", "TLS"},
+	{"plain-garbage", nil, "close protocol", "not_tls", "TLS"},
+	{"no-certificate", nil, "ended", "no_certificate", "certificate"},
 }
 
 // TestHostile has the client misbehave in each way. Both sides learn why they

@@ -57,7 +57,7 @@ feeds: [{name: exchange, ring: md, connect: "127.0.0.1:1", direction: out, frami
 
 // absent are metrics of whom nobody is: a user other than root, a remote client,
 // a refused host.
-var absent = regexp.MustCompile("^brokerd_(uid_|remote_clients|refused_handshakes)")
+var absent = regexp.MustCompile("^brokerd_(uid_|remote_clients|refused_handshakes|certificate_)")
 
 // TestRules has promtool judge and try the alerts.
 func TestRules(t *testing.T) {

@@ -124,7 +124,7 @@ func (t *Tree) add(fsys fs.FS, name string) error {
 	if err != nil {
 		return fmt.Errorf("parsing: %w", err)
 	}
-	t.Files = append(t.Files, &File{name, path.Dir(name), strings.HasSuffix(name, "_test.go") || modelOnly(source), source, parsed, t.fset})
+	t.Files = append(t.Files, &File{name, path.Dir(name), strings.HasSuffix(name, "_test.go") || testOnly(source), source, parsed, t.fset})
 	return nil
 }
 
@@ -137,6 +137,8 @@ func isText(name string) bool {
 	return path.Base(name) == "Makefile"
 }
 
-// modelOnly says whether a file exists for the ring's model check alone: it is
-// held to what tests are held to.
-func modelOnly(source []byte) bool { return bytes.HasPrefix(source, []byte("//go:build ringmodel\n")) }
+// testOnly says whether a file exists for the ring's model check alone, or for the
+// tests that stop it between two stores: it is held to what tests are held to.
+func testOnly(source []byte) bool {
+	return bytes.HasPrefix(source, []byte("//go:build ringmodel\n")) || bytes.HasPrefix(source, []byte("//go:build ringstep\n"))
+}

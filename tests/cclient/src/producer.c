@@ -145,7 +145,7 @@ static void held(struct producer *p, int holder)
 		uint32_t generation = p->held_generation[holder];
 		p->held_ns[holder] += for_ns;
 		atomic_fetch_add(u64_at(p->slot, PS_HELD_NS), for_ns);
-		if (acquire32(slot, CS_POLICY) == POLICY_DEMOTE && demoted != generation &&
+		if (acquire32(slot, CS_POLICY) == POLICY_DEMOTE && demoted < generation &&
 		    p->held_ns[holder] > acquire64(slot, CS_DEMOTE_AFTER) &&
 		    atomic_compare_exchange_strong(u64_at(slot, CS_DEMOTED), &demoted, generation))
 			atomic_fetch_add(u64_at(p->slot, PS_DEMOTIONS), 1);

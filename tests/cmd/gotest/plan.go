@@ -13,6 +13,12 @@ const testTimeout = "-timeout=15m"
 // modelHalf matches the tests of the model check that take about half of its time.
 const modelHalf = "^TestModel(Many|Sleep)"
 
+// Packages below tests, see plan.
+var (
+	ownSection    = []string{"rules", "deploy"}
+	mostlyWaiting = []string{"control", "daemon", "demo", "docs", "feeds", "gateway", "linkclient", "netns", "prometheus", "remote"}
+)
+
 // section is one step of the run. run reports into the tally; an error is a failure of the step as a whole.
 type section struct {
 	name string
@@ -26,10 +32,18 @@ func plan(fuzzTime, only string) ([]section, error) {
 		return nil, err
 	}
 	units := slices.DeleteFunc(slices.Clone(packages), func(p string) bool { return strings.Contains(p, "/tests/") })
-	// The two packages with a section of their own are left out here.
-	plain := slices.DeleteFunc(packages, func(p string) bool {
-		return strings.HasSuffix(p, "/tests/rules") || strings.HasSuffix(p, "/tests/deploy")
-	})
+	// Of the packages below tests some have a section of their own, and some wait most of the time, so that two run at once.
+	var plain, waiting []string
+	for _, p := range packages {
+		_, below, _ := strings.Cut(p, "/tests/")
+		switch {
+		case slices.Contains(ownSection, below):
+		case slices.Contains(mostlyWaiting, below):
+			waiting = append(waiting, p)
+		default:
+			plain = append(plain, p)
+		}
+	}
 	all := []section{
 		{"lint", command("make", "lint")},
 		{"cross", command("make", "cross")},
@@ -38,6 +52,7 @@ func plan(fuzzTime, only string) ([]section, error) {
 		{"race", goTest(quiet, append([]string{"-race"}, units...)...)},
 		// One package at a time: these tests start processes and count syscalls, allocations and milliseconds.
 		{"plain", goTest(quiet, append([]string{"-p=1"}, plain...)...)},
+		{"waiting", goTest(quiet, append([]string{"-p=2"}, waiting...)...)},
 		// The model check steps one schedule at a time, so two processes share it.
 		{"model", together(
 			goTest(chatty, "-tags=ringmodel", "-run="+modelHalf, "./internal/shmring"),

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -92,16 +93,25 @@ func (p *Process) Stop() {
 	p.T.Helper()
 	p.Signal(syscall.SIGSTOP)
 	Eventually(p.T, fmt.Sprintf("pid %d stops", p.PID()), func() bool {
-		tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.PID()))
-		if err != nil || len(tasks) == 0 {
-			p.T.Fatalf("the threads of pid %d: %v, %v", p.PID(), tasks, err)
+		stopped, err := Stopped(p.PID())
+		if err != nil {
+			p.T.Fatal(err)
 		}
-		return !slices.ContainsFunc(tasks, func(path string) bool {
-			text, err := os.ReadFile(path)
-			_, state, _ := bytes.Cut(text, []byte(") "))
-			return err == nil && !bytes.HasPrefix(state, []byte("T"))
-		})
+		return stopped
 	})
+}
+
+// Stopped tells whether all threads of a process have stopped.
+func Stopped(pid int) (bool, error) {
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil || len(tasks) == 0 {
+		return false, fmt.Errorf("the threads of pid %d: %v, %w", pid, tasks, errors.Join(err, fs.ErrNotExist))
+	}
+	return !slices.ContainsFunc(tasks, func(path string) bool {
+		text, err := os.ReadFile(path)
+		_, state, _ := bytes.Cut(text, []byte(") "))
+		return err == nil && !bytes.HasPrefix(state, []byte("T"))
+	}), nil
 }
 
 // Resume lets it go on.

@@ -1,6 +1,8 @@
 package harness
 
 import (
+	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/prometheus/common/expfmt"
@@ -12,14 +14,27 @@ import (
 func (d *Daemon) Scrape() map[string]float64 {
 	t := d.Process.T
 	t.Helper()
-	code, body := d.Get("/metrics")
-	if code != 200 {
-		t.Fatalf("/metrics: %d %s", code, body)
+	values, err := d.ScrapeWith(&http.Client{Timeout: Patience, Transport: &http.Transport{DisableKeepAlives: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return values
+}
+
+// ScrapeWith is Scrape over connections that the caller keeps, and with its patience.
+func (d *Daemon) ScrapeWith(c *http.Client) (map[string]float64, error) {
+	response, err := c.Get("http://" + d.Admin() + "/metrics")
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("/metrics: %s", response.Status)
 	}
 	parser := expfmt.NewTextParser(model.LegacyValidation)
-	families, err := parser.TextToMetricFamilies(strings.NewReader(body))
+	families, err := parser.TextToMetricFamilies(response.Body)
 	if err != nil {
-		t.Fatalf("/metrics does not parse: %v", err)
+		return nil, fmt.Errorf("/metrics does not parse: %w", err)
 	}
 	values := map[string]float64{}
 	for name, f := range families {
@@ -28,8 +43,8 @@ func (d *Daemon) Scrape() map[string]float64 {
 			for _, l := range m.Label {
 				labels = append(labels, l.GetName()+"="+l.GetValue())
 			}
-			values[name+"{"+strings.Join(labels, ",")+"}"] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
+			values[name+"{"+strings.Join(labels, ",")+"}"] = m.GetGauge().GetValue() + m.GetCounter().GetValue() + float64(m.GetSummary().GetSampleCount())
 		}
 	}
-	return values
+	return values, nil
 }
