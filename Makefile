@@ -25,7 +25,7 @@ GO_BUILD    := CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$(VERS
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := build
-.PHONY: help build test lint cross model fuzz deps demo demo-hosts bench-format bench-gateway bench-check install uninstall clean
+.PHONY: help build test lint cross model bugs steps torture soak fuzz deps demo demo-hosts bench-format bench-gateway bench-check install uninstall clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -41,8 +41,10 @@ lint: ## gofmt, vet, staticcheck
 	  [ -z "$$unformatted" ] || { echo "not formatted (mend with gofmt -w):"; echo "$$unformatted"; exit 1; }
 	go vet ./...
 	go vet -tags ringmodel ./internal/shmring
+	go vet -tags ringstep ./internal/shmring ./internal/broker ./internal/stepping
 	$(STATICCHECK) ./...
 	$(STATICCHECK) -tags ringmodel ./internal/shmring
+	$(STATICCHECK) -tags ringstep ./internal/shmring ./internal/broker ./internal/stepping
 
 cross: ## build and vet for arm64
 	GOARCH=arm64 CGO_ENABLED=0 go build ./...
@@ -50,6 +52,20 @@ cross: ## build and vet for arm64
 
 model: ## step the ring through every interleaving of small sizes; prints the state counts
 	go test -count=1 -tags ringmodel ./internal/shmring -run Model -v
+
+bugs: ## plant known bugs in copies of the code; the model and the link simulator have to find each
+	go test -count=1 -timeout 20m ./tests/bugs -v
+
+steps: ## kill and stop a process between every two stores to shared memory; prints the table
+	go test -count=1 -p=1 -tags ringstep ./internal/shmring ./internal/broker -run '^TestSteps$$' -v
+
+torture: ## kill, stop and continue daemons, producers and readers for 10 minutes, and check every record
+	go test -count=1 -timeout 40m ./tests/torture -run '^TestTorture$$' -v -args -for 10m -kills 10000
+
+soak: ## 12 min: thousands of attachments and rings, and a 10-minute load; draws what the daemons hold meanwhile
+	go test -count=1 -timeout 30m ./tests/limits -run 'NothingIsLeft|ClientLeavesNothing' -v -full
+	go test -count=1 -timeout 30m ./tests/soak -run Soak -v -for 10m -csv $(CURDIR)/bench/results/$$(date +%F)-soak.csv
+	cd bench && go run ./cmd/soakplot results/$$(date +%F)-soak.csv results/$$(date +%F)-soak.svg
 
 fuzz: ## run each fuzz target for FUZZTIME: inputs (default 10000x) or a time (1m)
 	@go run ./tests/cmd/gotest -only fuzz -fuzztime $(FUZZTIME)

@@ -46,7 +46,8 @@ type thread struct {
 	yield    func(struct{}) bool
 	hist     uint64
 	read     []uintptr // words, since the last at
-	stale    bool      // one of them has changed, or a thread ended
+	stale    bool      // one of them has changed, or, if it asks, a thread ended
+	asks     bool      // whether others are done
 	futex    uintptr
 	remains  func() uint64 // what a death leaves outside of memory; nil: nothing
 	buffer   []pendingStore
@@ -142,10 +143,10 @@ func (m *machine) changed(word uintptr) {
 	}
 }
 
-// ended tells all that one of them is done or dead.
+// ended tells those who ask that a thread is done or dead.
 func (m *machine) ended() {
 	for _, t := range m.threads {
-		t.stale = true
+		t.stale = t.stale || t.asks
 	}
 }
 

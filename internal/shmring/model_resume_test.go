@@ -10,9 +10,18 @@ import (
 // handedNone: no reader had a position yet.
 const handedNone = ^uint64(0)
 
+// handed counts the records that all generations of a reader were given: now, and
+// before the last one was.
+type handed struct{ now, before uint64 }
+
+func (h *handed) give(n uint64) { h.before, h.now = h.now, n }
+
+// fits says whether a successor may go on at a record.
+func (h *handed) fits(at uint64) bool { return h.now == handedNone || at == h.now || at == h.before }
+
 // readingOn reads like a named reader of a ring that keeps cursors, as the given
-// generation of slot 0. handed counts the records that all generations were given.
-func (r *modelRing) readingOn(generation uint32, policy Policy, from Start, total uint64, handed *uint64) func(*thread) {
+// generation of slot 0, and notes what it was given.
+func (r *modelRing) readingOn(generation uint32, policy Policy, from Start, total uint64, given *handed) func(*thread) {
 	return func(t *thread) {
 		c := newConsumer(r.b, r.cursors[0], r.config, ConsumerOptions{Generation: generation, Policy: policy, KeepCursor: true})
 		c.geometry = r.geometry
@@ -22,13 +31,13 @@ func (r *modelRing) readingOn(generation uint32, policy Policy, from Start, tota
 		}
 		// The record that the killed one was given last is given again, unless it
 		// had come back for the next.
-		if cursor := c.seq - c.missed; *handed != handedNone && *handed != cursor && *handed != cursor+1 {
-			r.fail("%s: goes on at record %d (%d missed), %d were handed out", t.name, c.seq, c.missed, *handed)
+		if !given.fits(c.seq - c.missed) {
+			r.fail("%s: goes on at record %d (%d missed), %d were handed out", t.name, c.seq, c.missed, given.now)
 		}
-		*handed = c.seq
+		given.give(c.seq)
 		last := uint64(0)
 		for c.Sequence() < total {
-			t.at(30, c.pos, c.seq, c.gate, c.told, c.open.kind, c.open.frame, c.missed, last, c.saved, c.saves, *handed, b2u(c.gating))
+			t.at(30, c.pos, c.seq, c.gate, c.told, c.open.kind, c.open.frame, c.missed, last, c.saved, c.saves, given.now, given.before, b2u(c.gating))
 			var rec Record
 			err := c.receive(&rec)
 			if err == ErrEmpty {
@@ -44,11 +53,11 @@ func (r *modelRing) readingOn(generation uint32, policy Policy, from Start, tota
 			if !r.checkRecord(t, c, rec, &last) {
 				return
 			}
-			if policy == PolicyBlock && (rec.Missed != 0 || rec.Sequence != *handed) {
-				r.fail("%s: record %d after %d missed, %d were handed out", t.name, rec.Sequence, rec.Missed, *handed)
+			if policy == PolicyBlock && (rec.Missed != 0 || rec.Sequence != given.now) {
+				r.fail("%s: record %d after %d missed, %d were handed out", t.name, rec.Sequence, rec.Missed, given.now)
 				return
 			}
-			*handed = rec.Sequence + 1
+			given.give(rec.Sequence + 1)
 		}
 		t.at(31)
 		c.finish()
@@ -66,14 +75,14 @@ func TestModelResume(t *testing.T) {
 		r.bind(0, 1, PolicyBlock)
 		r.slotsChange()
 		p0 := r.prefilled(before)
-		handed := uint64(1) // the reader died with record 0
+		given := handed{now: 1} // the reader died with record 0
 		dead := newConsumer(r.b, r.cursors[0], r.config, ConsumerOptions{Policy: PolicyBlock, KeepCursor: true})
 		dead.startAt(boundary{})
 		r.spawn("P", false, nil, r.sending(p0, 1, total, heldBlocks))
 		d := r.spawn("D", false, nil, func(*thread) {
 			r.daemon().lendSlot(0, r.cursors[0], Binding{Generation: 2, Policy: PolicyBlock})
 		})
-		r.spawn("S", false, func() bool { return d.state == threadDone }, r.readingOn(2, PolicyBlock, FromResume(), total, &handed))
+		r.spawn("S", false, func() bool { return d.state == threadDone }, r.readingOn(2, PolicyBlock, FromResume(), total, &given))
 		return r.machine
 	})
 	for _, s := range []struct {
@@ -86,14 +95,14 @@ func TestModelResume(t *testing.T) {
 			r.bind(0, 1, s.policy)
 			r.slotsChange()
 			p0 := r.prefilled(s.before)
-			handed := handedNone
+			given := handed{now: handedNone}
 			r.spawn("P", false, nil, r.sending(p0, 1, s.total, heldBlocks))
-			r1 := r.spawn("R", true, nil, r.readingOn(1, s.policy, FromOldest(), s.total, &handed))
-			r1.remains = func() uint64 { return handed }
+			r1 := r.spawn("R", true, nil, r.readingOn(1, s.policy, FromOldest(), s.total, &given))
+			r1.remains = func() uint64 { return mix(0, given.now, given.before) }
 			d := r.spawn("D", false, func() bool { return r1.state == threadDead }, func(*thread) {
 				r.daemon().lendSlot(0, r.cursors[0], Binding{Generation: 2, Policy: s.policy})
 			})
-			r.spawn("S", false, func() bool { return d.state == threadDone }, r.readingOn(2, s.policy, FromResume(), s.total, &handed))
+			r.spawn("S", false, func() bool { return d.state == threadDone }, r.readingOn(2, s.policy, FromResume(), s.total, &given))
 			return r.machine
 		})
 	}

@@ -16,7 +16,7 @@ const modelHalf = "^TestModel(Many|Sleep)"
 // Packages below tests, see plan.
 var (
 	ownSection    = []string{"rules", "deploy"}
-	mostlyWaiting = []string{"control", "daemon", "demo", "docs", "feeds", "gateway", "linkclient", "netns", "prometheus", "remote"}
+	mostlyWaiting = []string{"control", "crash", "daemon", "demo", "docs", "feeds", "gateway", "linkclient", "netns", "prometheus", "remote"}
 )
 
 // section is one step of the run. run reports into the tally; an error is a failure of the step as a whole.
@@ -57,6 +57,7 @@ func plan(fuzzTime, only string) ([]section, error) {
 		{"model", together(
 			goTest(chatty, "-tags=ringmodel", "-run="+modelHalf, "./internal/shmring"),
 			goTest(chatty, "-tags=ringmodel", "-run=^TestModel", "-skip="+modelHalf, "./internal/shmring"))},
+		{"steps", goTest(quiet, "-p=1", "-tags=ringstep", "-run=^TestSteps$", "./internal/shmring", "./internal/broker")},
 		{"fuzz", fuzz(fuzzTime)},
 		{"deploy", goTest(quiet, "./tests/deploy")},
 		{"bench", command("make", "-C", "bench", "test")}, // a module of its own: it builds and works, nothing is timed
