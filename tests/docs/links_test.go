@@ -19,7 +19,7 @@ const (
 // TestPagesNameWhatIsThere: a page that is wrong about the source sends its reader
 // searching.
 func TestPagesNameWhatIsThere(t *testing.T) {
-	for _, name := range []string{"README.md", "CONTRIBUTING.md", "docs/ARCHITECTURE.md", "docs/CHOOSING.md", "docs/EMBEDDING.md", "docs/HOSTS.md"} {
+	for _, name := range []string{"README.md", "CONTRIBUTING.md", "docs/ARCHITECTURE.md", "docs/CHOOSING.md", "docs/EMBEDDING.md", "docs/HOSTS.md", "docs/SECURITY.md"} {
 		text := page(t, name)
 		for _, m := range regexp.MustCompile(linkPattern).FindAllStringSubmatch(text, -1) {
 			if !strings.Contains(m[1], "://") && !exists(filepath.Dir(name), m[1]) {
