@@ -19,14 +19,14 @@ func TestConnectionBreaksAfterTheGrant(t *testing.T) {
 	s, mem := newScript(t), lender(t)
 	c, p := s.dial()
 	out, files := grant(t, mem, 3)
-	broken := false
+	first, broken := p.conn, false
 	in := wire.AttachIn{Ring: "md", Role: wire.RoleConsumer}
 	var a *attachment
 	done := background(func() (err error) {
 		a, err = c.attach(t.Context(), in, func(_ *attachment, f lent) (func() error, error) {
 			if !broken {
 				broken = true
-				err := errors.Join(p.conn.Close(), away(t.Context(), c))
+				err := errors.Join(first.Close(), away(t.Context(), c))
 				unixconn.CloseFiles(append(f.cursors, f.data))
 				return func() error { return nil }, err
 			}
