@@ -54,7 +54,7 @@ model: ## step the ring through every interleaving of small sizes; prints the st
 	go test -count=1 -tags ringmodel ./internal/shmring -run Model -v
 
 bugs: ## plant known bugs in copies of the code; the model and the link simulator have to find each
-	go test -count=1 -timeout 20m ./tests/bugs -v
+	go test -count=1 -timeout 20m ./tests/bugs -v -all
 
 steps: ## kill and stop a process between every two stores to shared memory; prints the table
 	go test -count=1 -p=1 -tags ringstep ./internal/shmring ./internal/broker -run '^TestSteps$$' -v

@@ -69,6 +69,9 @@ func (c *consumer) startAt(at boundary) {
 	}
 	c.told = ^at.pos // so that publish tells the start, too
 	c.publish()
+	if c.gating { // a producer may sleep on a gate that was tried before
+		futexWake(c.page, cuGate)
+	}
 }
 
 // attachAtCursor goes on where the slot's former reader stopped, or, when that is
@@ -143,6 +146,7 @@ func (c *consumer) hold(pos uint64) bool {
 
 func (c *consumer) giveUp(err error) error {
 	store64(c.page, cuGate, gateNone)
+	futexWake(c.page, cuGate)
 	return err
 }
 

@@ -10,11 +10,15 @@ import (
 // handedNone: no reader had a position yet.
 const handedNone = ^uint64(0)
 
-// handed counts the records that all generations of a reader were given: now, and
-// before the last one was.
+// handed counts the records that all generations of a reader were given, or missed:
+// now, and before the last of them.
 type handed struct{ now, before uint64 }
 
-func (h *handed) give(n uint64) { h.before, h.now = h.now, n }
+func (h *handed) give(n uint64) {
+	if n != h.now {
+		h.before, h.now = h.now, n
+	}
+}
 
 // fits says whether a successor may go on at a record: the next, or, if the killed
 // reader had not come back, the last or what it missed before that.
@@ -42,6 +46,7 @@ func (r *modelRing) readingOn(generation uint32, policy Policy, from Start, tota
 			var rec Record
 			err := c.receive(&rec)
 			if err == ErrEmpty {
+				given.give(c.seq) // it may have missed some
 				c.finish()
 				c.tell()
 				t.block()

@@ -42,7 +42,7 @@ func TestStalePatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := checker{folder: "internal/shmring", parts: []string{"go.mod"}, verdict: modelOfRing().verdict, timeMax: time.Minute}
-	if r := c.check(t.TempDir(), bug{name: "old", patch: patch, test: "TestX"}); r.verdict != stale {
+	if r := c.check(t.TempDir(), bug{name: "old", patch: patch, test: "TestX"}, true); r.verdict != stale {
 		t.Errorf("%s: %s", r.verdict, r.what)
 	}
 	c.folder = "internal/link" // whose patches name no test

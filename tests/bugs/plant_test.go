@@ -77,6 +77,7 @@ type verdict string
 
 const (
 	found   verdict = "found"
+	planted verdict = "the patch applies"
 	nothing verdict = "the checker found nothing"
 	unable  verdict = "the copy does not build, panics or takes too long"
 	stale   verdict = "the patch does not apply any more: make it anew against the code as it is now, or delete it if there is no such code"
@@ -88,17 +89,25 @@ type result struct {
 	took    time.Duration // of the test, building included
 }
 
-// check plants a bug in a copy below dir and runs the checker there.
-func (c checker) check(dir string, b bug) result {
-	ctx, stop := context.WithTimeout(context.Background(), c.timeMax)
-	defer stop()
+// plant makes a copy with a bug below dir; unless all is well it says what is not.
+func (c checker) plant(ctx context.Context, dir string, b bug) (r result, ok bool) {
 	for _, part := range c.parts {
 		if err := copyPart(filepath.Join(module, part), filepath.Join(dir, part)); err != nil {
-			return result{verdict: unable, what: err.Error()}
+			return result{verdict: unable, what: err.Error()}, false
 		}
 	}
 	if out, err := exec.CommandContext(ctx, "patch", "--batch", "--forward", "-p1", "-d", dir, "-i", b.patch).CombinedOutput(); err != nil {
-		return result{verdict: stale, what: fmt.Sprintf("%v\n%s", err, out)}
+		return result{verdict: stale, what: fmt.Sprintf("%v\n%s", err, out)}, false
+	}
+	return result{verdict: planted}, true
+}
+
+// check plants a bug in a copy below dir and, if run is set, runs the checker there.
+func (c checker) check(dir string, b bug, run bool) result {
+	ctx, stop := context.WithTimeout(context.Background(), c.timeMax)
+	defer stop()
+	if r, ok := c.plant(ctx, dir, b); !ok || !run {
+		return r
 	}
 	tests := c.tests
 	if b.test != "" {
