@@ -67,8 +67,10 @@ void consumer_start(struct consumer *c, bool gating, bool oldest)
 			break;
 	}
 	c->position = c->after = c->gate = b.position, c->sequence = b.sequence;
-	if (gating)
+	if (gating) { /* a producer may sleep on one that was stored before */
 		atomic_store(u64_at(c->page, CU_GATE), c->gate);
+		syscall(SYS_futex, u32_at(c->page, CU_GATE), FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	}
 	publish_counts(c);
 }
 
