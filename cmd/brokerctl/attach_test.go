@@ -173,7 +173,8 @@ func TestProducerOnFull(t *testing.T) {
 	stuck := &noticed{w: w, begun: make(chan struct{})}
 	reader := h.consume(stuck, "stuck", "--policy", "block")
 	line := strings.Repeat("x", 999) + "\n"
-	lines := strings.Repeat(line, 300)
+	const sent = 3000 // far more than ring, reader and its output hold together
+	lines := strings.Repeat(line, sent)
 
 	got := h.produce(lines, "--on-full", "fail")
 	if got.code != exitFailed || !strings.Contains(got.stderr, "ring is full") {
@@ -182,7 +183,7 @@ func TestProducerOnFull(t *testing.T) {
 	got = h.produce(lines, "--on-full", "drop", "-o", "json")
 	var report summaryReport
 	decodeStrict(t, got.stderr, &report)
-	if got.code != exitDone || report.Dropped == 0 || report.Records+report.Dropped != 300 {
+	if got.code != exitDone || report.Dropped == 0 || report.Records+report.Dropped != sent {
 		t.Errorf("drop: %+v", got)
 	}
 

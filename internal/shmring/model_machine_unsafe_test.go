@@ -45,9 +45,10 @@ type thread struct {
 	stop     func()
 	yield    func(struct{}) bool
 	hist     uint64
-	read     []uintptr // words, since the last at
-	stale    bool      // one of them has changed, or, if it asks, a thread ended
-	asks     bool      // whether others are done
+	read     []uintptr   // words, since the last at
+	stale    bool        // one of them has changed, or the answer
+	asks     func() bool // whether others are done; nil: it does not
+	answer   bool        // as of the last at
 	futex    uintptr
 	remains  func() uint64 // what a death leaves outside of memory; nil: nothing
 	buffer   []pendingStore
@@ -126,6 +127,7 @@ func (t *thread) point() {
 func (t *thread) at(label uint64, vs ...uint64) {
 	t.hist = mix(mix(0, label), vs...)
 	t.read, t.stale = t.read[:0], false
+	t.answer = t.asks != nil && t.asks()
 }
 
 // block waits until something has changed that was read since the last call of at.
@@ -143,10 +145,10 @@ func (m *machine) changed(word uintptr) {
 	}
 }
 
-// ended tells those who ask that a thread is done or dead.
+// ended tells those who ask whether others are done, if the answer is another one.
 func (m *machine) ended() {
 	for _, t := range m.threads {
-		t.stale = t.stale || t.asks
+		t.stale = t.stale || t.asks != nil && t.asks() != t.answer
 	}
 }
 

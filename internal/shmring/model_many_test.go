@@ -170,7 +170,7 @@ func (m *manyModel) readingAll(slot int, policy Policy, from Start) func(*thread
 	return func(t *thread) {
 		c := newConsumer(m.b, m.cursors[slot], m.config, ConsumerOptions{Slot: slot, Generation: 1, Policy: policy})
 		c.geometry = m.geometry
-		t.asks = true
+		t.asks = m.over
 		if err := c.attach(from); err != nil {
 			m.fail("%s: attach: %v", t.name, err)
 			return

@@ -152,7 +152,7 @@ func (r *modelRing) reading(slot int, generation uint32, policy Policy, from Sta
 	return func(t *thread) {
 		c := newConsumer(r.b, r.cursors[slot], r.config, ConsumerOptions{Slot: slot, Generation: generation, Policy: policy})
 		c.geometry = r.geometry
-		t.asks = true
+		t.asks = done
 		err := c.attach(from)
 		if gone := (*PositionError)(nil); errors.As(err, &gone) && gone.Oldest > from.position && from.position == 0 {
 			return // the producer was a lap ahead, and the refusal is right
