@@ -171,27 +171,26 @@ func TestProducerOnFull(t *testing.T) {
 	h := newHost(t, oneRing)
 	r, w := io.Pipe() // not read, so the reader stops and holds the producer
 	stuck := &noticed{w: w, begun: make(chan struct{})}
-	reader := h.consume(stuck, "stuck", "--policy", "block")
+	reader := h.consume(stuck, "stuck", "--policy", "block", "--from", "oldest")
 	line := strings.Repeat("x", 999) + "\n"
-	const sent = 3000 // far more than ring, reader and its output hold together
+	const sent = 300
 	lines := strings.Repeat(line, sent)
 
-	got := h.produce(lines, "--on-full", "fail")
-	if got.code != exitFailed || !strings.Contains(got.stderr, "ring is full") {
-		t.Errorf("fail: %+v", got)
-	}
-	got = h.produce(lines, "--on-full", "drop", "-o", "json")
-	var report summaryReport
-	decodeStrict(t, got.stderr, &report)
-	if got.code != exitDone || report.Dropped == 0 || report.Records+report.Dropped != sent {
-		t.Errorf("drop: %+v", got)
-	}
-
-	<-stuck.begun                                                // from here on the reader reads nothing
-	for once := true; once || report.Records > 0; once = false { // until the ring is full
-		got = h.produce(lines, "--on-full", "drop", "-o", "json")
-		report = summaryReport{}
+	dropping := func() (report summaryReport) {
+		t.Helper()
+		got := h.produce(lines, "--on-full", "drop", "-o", "json")
 		decodeStrict(t, got.stderr, &report)
+		if got.code != exitDone || report.Records+report.Dropped != sent {
+			t.Errorf("drop: %+v", got)
+		}
+		return report
+	}
+	dropping()
+	<-stuck.begun // from here on the reader reads nothing
+	for dropping().Records > 0 {
+	}
+	if got := h.produce(lines, "--on-full", "fail"); got.code != exitFailed || !strings.Contains(got.stderr, "ring is full") {
+		t.Errorf("fail: %+v", got)
 	}
 
 	input, feed := io.Pipe()
@@ -204,7 +203,7 @@ func TestProducerOnFull(t *testing.T) {
 		t.Errorf("stopped while held: exit code %d", code)
 	}
 	lineOne, rest, _ := strings.Cut(held.stderr.String(), "\n")
-	report = summaryReport{}
+	var report summaryReport
 	decodeStrict(t, lineOne, &report)
 	if report.Records+report.Unpublished < 3 || report.Unpublished == 0 || !strings.Contains(rest, "stopped before everything was published") {
 		t.Errorf("stopped while held: %s", held.stderr.String())
