@@ -23,7 +23,7 @@ func ofHost() []limit {
 		{name: "address space", series: "brokerd_refusals_total{limit=host_memory}", is: client.ErrNoSpace,
 			says: []string{"create ring huge: the kernel gives brokerd no more memory", "RLIMIT_AS"},
 			reach: func(s *scene) {
-				s.undo = leaveSpace(s.t, s.Daemon, 8<<20)
+				s.undo = leaveSpace(s.t, s.Daemon, 30<<20) // not for the ring, but for what the runtime takes meanwhile
 			},
 			past: func(s *scene) error {
 				_, err := s.c.CreateRing(harness.Bounded(s.t), client.RingSpec{Name: "huge", Capacity: 32 << 20})
