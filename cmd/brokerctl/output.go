@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 )
 
 // print writes what a call replied: as JSON, named and nested as in the
@@ -39,7 +41,7 @@ type table struct{ w *tabwriter.Writer }
 func (t *table) row(cells ...any) {
 	text := make([]string, len(cells))
 	for i, cell := range cells {
-		text[i] = orDash(fmt.Sprint(cell))
+		text[i] = orDash(visible(fmt.Sprint(cell)))
 	}
 	_, _ = fmt.Fprintln(t.w, strings.Join(text, "\t"))
 }
@@ -53,6 +55,23 @@ func (t *table) lines(lines []string) {
 
 // gap ends one table and begins another, with columns of its own.
 func (t *table) gap() { _, _ = fmt.Fprint(t.w, "\n") }
+
+// visible shows control characters as Go writes them: a name that somebody gave a file
+// must not move the cursor, nor break a table.
+func visible(text string) string {
+	if !strings.ContainsFunc(text, unicode.IsControl) {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if unicode.IsControl(r) {
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
 
 // orDash is what stands for text in a table, where nothing would be no cell.
 func orDash(text string) string {

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"brokerd/internal/shmring"
 	"brokerd/internal/wire"
@@ -22,17 +21,18 @@ func (b *Broker) adoptAll() error {
 		folder := e.Name()
 		n, noted := readNote(filepath.Join(b.dir, folder))
 		kind := b.kindOf(e)
+		prefix, ring, _ := ownFolder(e)
 		switch {
 		case folder == lockName:
-		case kind == wire.GarbageUnfinished && strings.HasPrefix(folder, newPrefix) && noted: // replaced, and not renamed any more
+		case kind == wire.GarbageUnfinished && prefix == newPrefix && noted: // replaced, and not renamed any more
 			if err := b.setAside(folder, n.Ring, errors.New(n.Why)); err != nil {
 				b.failedAway(n.Ring, err)
 			}
 		case kind == wire.GarbageUnfinished:
 			tell(filepath.Join(b.dir, folder), shmring.StateRemoved)
-			b.discard(folder)
+			b.discard(folder, ring)
 		case kind == wire.GarbageQuarantined:
-			b.quarantined = append(b.quarantined, b.lookAtQuarantined(folder))
+			b.quarantined = append(b.quarantined, b.lookAtQuarantined(folder, ring))
 		case kind == wire.GarbageForeign:
 			b.leaveAlone(folder, "is no ring")
 		default:

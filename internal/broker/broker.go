@@ -30,7 +30,7 @@ type Status struct {
 	MemoryBytesMax   uint64
 	Adopted          int      // rings found by Open and kept
 	Repairs          uint64   // rings put right after a producer died or left a claim
-	Retired          uint64   // rings in which garbage was found since Open
+	Retired          uint64   // rings found to be of no use since Open, or by it
 	Quarantined      []string // folders in Dir
 	QuarantinedBytes uint64   // part of MemoryBytes
 	Problems         []string // one sentence each, for an operator
@@ -190,9 +190,9 @@ func (b *Broker) Status() Status {
 
 // Run watches: it repairs and frees within 100 ms what a dead process held, ends
 // cursors at their deadline, notices demotions and corrupt rings, and gives these
-// successors. It calls beat at least once a second, starts one goroutine per attached process (in startWatch, below and from
-// Attach) and one for successions, and has joined them all when it returns
-// ctx.Err(). One Run at a time.
+// successors. It calls beat at least once a second, starts one goroutine per attached
+// process (in startWatch, below and from Attach) and one for successions, and has
+// joined them all when it returns ctx.Err(). One Run at a time.
 func (b *Broker) Run(ctx context.Context, beat func()) error {
 	watch, stop := context.WithCancel(ctx)
 	b.mu.Lock()

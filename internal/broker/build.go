@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 
@@ -9,25 +8,11 @@ import (
 	"brokerd/internal/wire"
 )
 
-// Folders beside the rings. A ring's name starts with a letter or digit, so
-// none can be taken for one.
-const (
-	newPrefix        = ".new-"
-	removePrefix     = ".rm-"
-	quarantinePrefix = ".quarantine-"
-)
-
 // origin is what a mirror has of the ring that it mirrors, beside its description:
 // the key, and where it begins. The zero value is for a ring that mirrors none.
 type origin struct {
 	key   uint64
 	start shmring.Boundary
-}
-
-// buildingFolder names the folder in which a ring is built. Its epoch would not do:
-// a mirror may come back with the one that it had.
-func buildingFolder(info wire.Ring) string {
-	return fmt.Sprintf("%s%s-%d", newPrefix, info.Name, info.CreatedNS)
 }
 
 // build makes a ring in a folder of its own (0700) and opens it there: none of its

@@ -10,7 +10,7 @@ const (
 	EventAdopted     EventKind = "adopted"
 	EventQuarantined EventKind = "quarantined" // a ring was set aside; Detail: the folder, Err: why
 	EventSucceeded   EventKind = "succeeded"   // a retired ring has its successor; Detail: the epochs, Err: why it was retired
-	EventCollected   EventKind = "collected"   // an administrator had something deleted; Detail: the folder
+	EventCollected   EventKind = "collected"   // what lay beside the rings was deleted, at the start or because an administrator asked; Detail: the folder
 	EventRemoved     EventKind = "removed"
 	EventUpdated     EventKind = "updated"   // by the configuration; Detail: what
 	EventRetired     EventKind = "retired"   // Err: what was found in the ring

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"brokerd/internal/shmring"
 	"brokerd/internal/wire"
@@ -27,11 +26,11 @@ func (f foreign) text(dir string) string {
 // kindOf tells what something in the directory is by its looks; "" for a ring.
 func (b *Broker) kindOf(e fs.DirEntry) wire.GarbageKind {
 	name := e.Name()
-	switch {
-	case strings.HasPrefix(name, newPrefix), strings.HasPrefix(name, removePrefix):
-		return wire.GarbageUnfinished
-	case strings.HasPrefix(name, quarantinePrefix):
+	switch prefix, _, own := ownFolder(e); {
+	case own && prefix == quarantinePrefix:
 		return wire.GarbageQuarantined
+	case own:
+		return wire.GarbageUnfinished
 	case e.IsDir() && wire.ValidName(name) && looksLikeRing(filepath.Join(b.dir, name)):
 		return ""
 	}
@@ -56,10 +55,12 @@ func (b *Broker) leaveAlone(name, why string) {
 }
 
 // discard deletes what a crash left of a ring being built or deleted.
-func (b *Broker) discard(folder string) {
+func (b *Broker) discard(folder, ring string) {
 	if err := os.RemoveAll(filepath.Join(b.dir, folder)); err != nil {
 		b.noteUndeleted(folder, err)
+		return
 	}
+	b.raise(Event{Kind: EventCollected, Ring: ring, Detail: folder})
 }
 
 func (b *Broker) noteUndeleted(folder string, err error) {
@@ -126,17 +127,18 @@ func (b *Broker) findGarbage() (found []wire.Garbage, more int, err error) {
 		if _, busy := b.pending[name]; busy || name == lockName || b.rings[name] != nil || b.building(name) {
 			continue
 		}
+		_, ring, _ := ownFolder(e)
 		g := wire.Garbage{Kind: b.kindOf(e), Path: filepath.Join(b.dir, name)}
 		if info, err := e.Info(); err == nil {
 			g.SinceNS = info.ModTime().UnixNano()
 		}
 		switch g.Kind {
 		case wire.GarbageQuarantined:
-			q := b.lookAtQuarantined(name)
+			q := b.lookAtQuarantined(name, ring)
 			b.quarantined = append(b.quarantined, q)
 			g.Ring, g.Owner, g.Bytes, g.SinceNS, g.Why, g.Advice = q.Ring, q.Owner, q.bytes, q.SinceNS, q.Why, q.Advice
 		case wire.GarbageUnfinished:
-			g.Ring, g.Bytes, g.Why, g.Advice = ringOfFolder(name), folderBytes(g.Path), "left of a ring that was being made or removed", "brokerctl gc deletes it"
+			g.Ring, g.Bytes, g.Why, g.Advice = ring, folderBytes(g.Path), "left of a ring that was being made or removed", "brokerctl gc deletes it"
 			if err := undeletedBefore[name]; err != nil {
 				b.undeleted[name] = err
 				g.Why += fmt.Sprintf(", and could not be deleted (%v)", err)
@@ -167,15 +169,6 @@ func foreignNow(before []foreign, name string, kind wire.GarbageKind) foreign {
 	return foreign{name, "is a ring that came while brokerd ran, which the next start adopts,"}
 }
 
-// ringOfFolder is the name in .new-NAME-7 and .rm-NAME-7.
-func ringOfFolder(folder string) string {
-	name := strings.TrimPrefix(strings.TrimPrefix(folder, newPrefix), removePrefix)
-	if at := strings.LastIndexByte(name, '-'); at > 0 {
-		return name[:at]
-	}
-	return name
-}
-
 // collect deletes one thing. It is renamed first, so that a crash leaves what the
 // next Open deletes; the memory counts until it is free.
 func (b *Broker) collect(g *wire.Garbage) {
@@ -184,7 +177,7 @@ func (b *Broker) collect(g *wire.Garbage) {
 	grave := folder
 	var err error
 	if g.Kind == wire.GarbageQuarantined {
-		grave = fmt.Sprintf("%s%s-%d", removePrefix, g.Ring, b.nextEpoch(uint64(b.now().UnixMicro())))
+		grave = graveFolder(g.Ring, int64(b.nextEpoch(uint64(b.now().UnixMicro()))))
 		err = os.Rename(g.Path, filepath.Join(b.dir, grave))
 	}
 	if err == nil {

@@ -69,6 +69,37 @@ func TestCollectGarbage(t *testing.T) {
 	delete(b.pending, ".new-busy-3")
 }
 
+// A name that only begins as one of ours is somebody else's: neither the start nor
+// CollectGarbage touches what has it.
+func TestAlmostOurNames(t *testing.T) {
+	dir := tmpfsDir(t)
+	b, _ := open(t, dir, generous)
+	at := func(name string) string { return filepath.Join(dir, name) }
+	names := []string{".new-notes", ".rm-notes", ".new-_x-1", ".quarantine-mine", ".quarantine-file-20260101T000000.000001", ".quarantine-link-20260101T000000.000001"}
+	for _, folder := range names[:4] {
+		if err := os.MkdirAll(at(folder), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.WriteFile(at(names[4]), []byte("mine"), 0o600), os.Symlink(t.TempDir(), at(names[5])),
+		os.Mkdir(at(".new-ring-7"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	b, events := restart(t, b)
+	if exists(at(".new-ring-7")) || events.count(EventCollected) != 1 {
+		t.Errorf("what a crash left is there: %v; told of: %d", exists(at(".new-ring-7")), events.count(EventCollected))
+	}
+	found, _, err := b.CollectGarbage(false)
+	if err != nil || len(found) != len(names) || len(b.Status().Problems) != len(names) {
+		t.Fatalf("%+v, %v, %q", found, err, b.Status().Problems)
+	}
+	for _, g := range found {
+		if g.Kind != wire.GarbageForeign || g.Deleted || !exists(g.Path) {
+			t.Errorf("%+v, there is %v", g, exists(g.Path))
+		}
+	}
+}
+
 // Things that are no rings are listed up to problemsMax, and counted beyond.
 func TestGarbageIsBounded(t *testing.T) {
 	b, _ := open(t, tmpfsDir(t), generous)

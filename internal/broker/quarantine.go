@@ -121,28 +121,25 @@ func (b *Broker) quarantinedBytes() (bytes uint64) {
 // where it is, and the next daemon tries again.
 func (b *Broker) setAside(folder, name string, cause error) error {
 	micros := b.nextEpoch(uint64(b.now().UnixMicro())) // no two have the same name
-	away := fmt.Sprintf("%s%s-%s", quarantinePrefix, name, time.UnixMicro(int64(micros)).UTC().Format("20060102T150405.000000"))
+	away := quarantineFolder(name, time.UnixMicro(int64(micros)))
 	if err := os.Rename(filepath.Join(b.dir, folder), filepath.Join(b.dir, away)); err != nil {
 		return fmt.Errorf("set ring %s aside: %w", name, err)
 	}
-	b.quarantined = append(b.quarantined, b.lookAtQuarantined(away))
+	b.quarantined = append(b.quarantined, b.lookAtQuarantined(away, name))
 	b.raise(Event{Kind: EventQuarantined, Ring: name, Detail: away, Err: cause})
 	return nil
 }
 
-// lookAtQuarantined tells what is known of a folder that was set aside.
-func (b *Broker) lookAtQuarantined(folder string) *quarantined {
+// lookAtQuarantined tells what is known of a folder that was set aside, whose name
+// has the ring's.
+func (b *Broker) lookAtQuarantined(folder, ring string) *quarantined {
 	dir := filepath.Join(b.dir, folder)
 	q := &quarantined{folder: folder, bytes: folderBytes(dir)}
 	var ok bool
 	if q.note, ok = readNote(dir); ok {
 		return q
 	}
-	name := strings.TrimPrefix(folder, quarantinePrefix)
-	if at := strings.LastIndexByte(name, '-'); at > 0 {
-		name = name[:at]
-	}
-	q.note = note{Ring: name, Owner: b.ownerUID, Why: "nothing is written down about why it was set aside", Advice: advice(nil)}
+	q.note = note{Ring: ring, Owner: b.ownerUID, Why: "nothing is written down about why it was set aside", Advice: advice(nil)}
 	if info, err := os.Lstat(dir); err == nil {
 		q.SinceNS = info.ModTime().UnixNano()
 	}

@@ -117,7 +117,7 @@ func (b *Broker) RemoveRing(name string, force bool) error {
 func (b *Broker) takeOut(r *ring) (grave string, err error) {
 	name := r.info.Name
 	// By the time it was made: a mirror may come back with the epoch it had, and go again.
-	grave = fmt.Sprintf("%s%s-%d", removePrefix, name, r.info.CreatedNS)
+	grave = graveFolder(name, r.info.CreatedNS)
 	if err := os.Rename(r.dir, filepath.Join(b.dir, grave)); err != nil {
 		return "", fmt.Errorf("remove ring %s: %w", name, err)
 	}

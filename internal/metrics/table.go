@@ -81,7 +81,7 @@ func daemonFamilies() []family {
 			daemon(func(s Snapshot) float64 { return float64(s.Quarantined) })},
 		{"brokerd_quarantined_bytes", gauge, "Memory that quarantined rings take; a part of brokerd_memory_bytes.", none,
 			daemon(func(s Snapshot) float64 { return float64(s.QuarantinedBytes) })},
-		{"brokerd_rings_retired_total", counter, "Rings in which garbage was found since this daemon started; each is to have a successor.", none,
+		{"brokerd_rings_retired_total", counter, "Rings found to be of no use since this daemon started, at its start included; each is to have a successor.", none,
 			daemon(func(s Snapshot) float64 { return float64(s.Retired) })},
 		{"brokerd_problems", gauge, "Things an operator should look at; brokerctl status lists them.", none,
 			daemon(func(s Snapshot) float64 { return float64(s.Problems) })},

@@ -152,7 +152,7 @@ type GetStatusOut struct {
 	MemoryBytesMax   uint64       `json:"memory_bytes_max"`
 	RingsAdopted     int          `json:"rings_adopted"`
 	Repairs          uint64       `json:"repairs"`
-	Retired          uint64       `json:"retired"` // rings in which garbage was found since the start
+	Retired          uint64       `json:"retired"` // rings found to be of no use since the start, and by it
 	Quarantined      List[string] `json:"quarantined"`
 	QuarantinedBytes uint64       `json:"quarantined_bytes"` // part of MemoryBytes
 	Problems         List[string] `json:"problems"`
