@@ -222,12 +222,12 @@ func hostFreeBytes() uint64 {
 
 // isShortage tells that the daemon lacks something, whatever else err says.
 func isShortage(err error) bool {
-	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOMEM) || isNoSpace(err)
+	return NoOpenFiles(err) || errors.Is(err, unix.ENOMEM) || isNoSpace(err)
 }
 
 // wayOut is what an operator can do about a shortage, "" for anything else.
 func wayOut(err error) string {
-	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
+	if NoOpenFiles(err) {
 		return "; raise the limit of open files (ulimit -n, LimitNOFILE)"
 	}
 	return ""

@@ -75,16 +75,14 @@ func (s *seats) take(who subject, exempt bool, close func()) (*seat, *wire.Error
 }
 
 func refuseUser(uid uint32, used, most int) *wire.Error {
-	const limit = limitUIDConnections
-	return wire.LimitExceeded(limit, uint64(used), 1, uint64(most),
+	return wire.LimitExceeded(limitUIDConnections, uint64(used), 1, uint64(most),
 		"%s: uid %d has %d connections, 1 more wanted, at most %d allowed for each user: close some of them, or raise %s in the configuration",
-		limit, uid, used, most, limit)
+		limitUIDConnections, uid, used, most, limitUIDConnections)
 }
 
 func refuseAll(used, most int) *wire.Error {
-	const limit = limitConnections
-	return wire.LimitExceeded(limit, uint64(used), 1, uint64(most),
-		"all %d connections are taken; close some, or raise %s in the configuration", most, limit)
+	return wire.LimitExceeded(limitConnections, uint64(used), 1, uint64(most),
+		"all %d connections are taken; close some, or raise %s in the configuration", most, limitConnections)
 }
 
 // remove takes a connection off the list, once.

@@ -21,8 +21,9 @@ type Stats struct {
 }
 
 // Stats reads the ring, and looks whether what only the daemon writes is as it
-// wrote it, and what producers write fits together. The end is found by walking from the newest hint, so position and
-// sequence are exact while nothing is published. Errors: ErrCorrupt, ErrFault.
+// wrote it, and what producers write fits together. The end is found by walking from
+// the newest hint, so position and sequence are exact while nothing is published.
+// Errors: ErrCorrupt, ErrFault.
 func (r *Ring) Stats() (s Stats, err error) {
 	defer r.m.catch(&err, debug.SetPanicOnFault(true))
 	if err := r.sound(); err != nil {

@@ -200,10 +200,13 @@ func (r *ring) recent() (boundary, error) {
 // recentTriesMax bounds recent against a peer that rewrites the tables for ever.
 const recentTriesMax = 1000
 
-// walkParts is how many parts a search may walk over, all its tries together: a
-// whole ring of the smallest ones, and some for the tries. A producer that writes
-// garbage could make it longer and never end.
-func (r *ring) walkParts() uint64 { return r.capacity/recordAlign + 1<<20 }
+// triesPartsMax is how many parts a search may walk over in vain, in all its tries.
+const triesPartsMax = 1 << 20
+
+// walkParts is how many parts a search may walk over: a whole ring of the smallest
+// ones, and those of the tries. A producer that writes garbage could make it longer
+// and never end.
+func (r *ring) walkParts() uint64 { return r.capacity/recordAlign + triesPartsMax }
 
 // newest walks from the newest known boundary to the first part behind it that
 // is not committed. It is exact while nothing is being published, and otherwise
