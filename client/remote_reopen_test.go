@@ -13,6 +13,19 @@ import (
 	"brokerd/internal/wire"
 )
 
+// producing is a producer that has sent a record.
+func (g *gate) producing() *Producer {
+	g.t.Helper()
+	p, err := g.dial(TCPOptions{}).Producer(g.t.Context(), "md", ProducerOptions{})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	if err := p.Send(g.t.Context(), []byte("x")); err != nil {
+		g.t.Fatal(err)
+	}
+	return p
+}
+
 // TestRemoteReopens: refusals that pass are waited for.
 func TestRemoteReopens(t *testing.T) {
 	passing := []wire.LinkEndFrame{
@@ -38,14 +51,7 @@ func TestRemoteReopens(t *testing.T) {
 		o.Position, o.Sequence, o.ID = sink.end.Position, sink.end.Sequence, fmt.Sprintf("md/p0.%d", opens)
 		_ = c.Take(e.Stream, o, sink)
 	})
-	r := g.dial(TCPOptions{})
-	p, err := r.Producer(t.Context(), "md", ProducerOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.Send(t.Context(), []byte("x")); err != nil {
-		t.Fatal(err)
-	}
+	p := g.producing()
 	g.cut()
 	ctx, cancel := context.WithTimeout(t.Context(), testWait)
 	defer cancel()
@@ -73,18 +79,12 @@ func TestRemoteForgotten(t *testing.T) {
 		}
 		_ = c.Take(e.Stream, gateOpened(), sink)
 	})
-	r := g.dial(TCPOptions{})
-	p, err := r.Producer(t.Context(), "md", ProducerOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.Send(t.Context(), []byte("x")); err != nil {
-		t.Fatal(err)
-	}
+	p := g.producing()
 	if err := p.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	g.cut()
+	var err error
 	for err == nil {
 		err = p.Send(t.Context(), []byte("y"))
 	}

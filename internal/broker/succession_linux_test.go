@@ -170,17 +170,24 @@ func TestSuccessorFails(t *testing.T) {
 	}
 }
 
-// A ring that is removed while its successor is built stays removed.
-func TestSuccessorOfRemovedRing(t *testing.T) {
-	b, _ := open(t, tmpfsDir(t), generous)
-	mustCreate(t, b, spec("md"))
+// builtSuccessor spoils the ring md and builds its successor, which is to replace it.
+func builtSuccessor(t *testing.T, b *Broker) (r, next *ring) {
+	t.Helper()
 	spoil(t, b, "md")
-	r := b.rings["md"]
+	r = b.rings["md"]
 	folder, info := b.planSuccessor(r)
 	next, err := b.build(folder, info, origin{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return r, next
+}
+
+// A ring that is removed while its successor is built stays removed.
+func TestSuccessorOfRemovedRing(t *testing.T) {
+	b, _ := open(t, tmpfsDir(t), generous)
+	mustCreate(t, b, spec("md"))
+	r, next := builtSuccessor(t, b)
 	if err := b.RemoveRing("md", false); err != nil {
 		t.Fatal(err)
 	}
@@ -222,13 +229,7 @@ func TestSuccessorHasLiveKeys(t *testing.T) {
 	if _, _, err := b.Reconcile([]wire.RingSpec{s}); err != nil {
 		t.Fatal(err)
 	}
-	spoil(t, b, "md")
-	r := b.rings["md"]
-	folder, info := b.planSuccessor(r)
-	next, err := b.build(folder, info, origin{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r, next := builtSuccessor(t, b)
 	s.Policy = wire.PolicySkip
 	if _, _, err := b.Reconcile([]wire.RingSpec{s}); err != nil {
 		t.Fatal(err)

@@ -61,7 +61,7 @@ func TestFeedDetached(t *testing.T) {
 // with the first record of the new one, also when it was published before the feed
 // had noticed.
 func TestFeedRingMadeAnew(t *testing.T) {
-	l := market(t)
+	l := listenRaw(t)
 	f := feedOf("out", "md", "out", "line")
 	f.Connect = l.Addr().String()
 	h := feedHost(t, f)
@@ -96,7 +96,7 @@ func TestFeedRingMadeAnew(t *testing.T) {
 // What was not handed to it comes over the next connection, in order.
 func TestFeedPeerLeavesBacklog(t *testing.T) {
 	const records = 60000
-	l := market(t)
+	l := listenRaw(t)
 	f := feedOf("out", "md", "out", "line")
 	f.Connect = l.Addr().String()
 	h := feedHost(t, f)
@@ -163,7 +163,7 @@ func cpuTime(t testing.TB) time.Duration {
 // TestFeedPeerIsGone: when the end of the other side's stream is known nothing more
 // is handed on, so the next connection gets it.
 func TestFeedPeerIsGone(t *testing.T) {
-	l := market(t)
+	l := listenRaw(t)
 	f := feedOf("out", "md", "out", "line")
 	f.Connect = l.Addr().String()
 	h := feedHost(t, f)
@@ -188,7 +188,7 @@ func TestFeedPeerIsGone(t *testing.T) {
 // TestFeedProducerTaken: a feed that dials does not bother the other side while
 // somebody else publishes into its ring.
 func TestFeedProducerTaken(t *testing.T) {
-	l := market(t)
+	l := listenRaw(t)
 	f := feedOf("in", "md", "in", "line")
 	f.Connect = l.Addr().String()
 	leaks(t)

@@ -50,16 +50,6 @@ func (h *host) knock(name string) net.Conn {
 	return c
 }
 
-func market(t *testing.T) net.Listener {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	return l
-}
-
 func accept(t *testing.T, l net.Listener) *net.TCPConn {
 	t.Helper()
 	if err := l.(*net.TCPListener).SetDeadline(time.Now().Add(patience)); err != nil {

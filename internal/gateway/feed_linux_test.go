@@ -15,7 +15,7 @@ import (
 // TestFeedIsPatient: the kernel does not end the connection of a feed because the
 // other side takes nothing for a while; without that it would, as for a link.
 func TestFeedIsPatient(t *testing.T) {
-	l := market(t)
+	l := listenRaw(t)
 	dials := feedOf("dials", "md", "out", "line")
 	dials.Connect = l.Addr().String()
 	h := feedHost(t, dials, feedOf("listens", "md", "out", "line"))

@@ -132,7 +132,7 @@ func TestFeedOut(t *testing.T) {
 // TestFeedDials: a feed that connects does so again and again, and what was
 // published while there was no connection comes after all.
 func TestFeedDials(t *testing.T) {
-	l := market(t)
+	l := listenRaw(t)
 	f := feedOf("out", "md", "out", "u32be")
 	f.Connect = l.Addr().String()
 	h := feedHost(t, f)

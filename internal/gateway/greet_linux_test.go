@@ -65,7 +65,7 @@ func FuzzFirstRecord(f *testing.F) {
 			return
 		}
 		whole, err := firstRecord(p)
-		if whole && (err != nil || len(p) < tlsHeaderBytes || p[0] != tlsHeaderType()) {
+		if whole && (err != nil || len(p) < tlsHeaderBytes || p[0] != tlsHandshakeType) {
 			t.Fatalf("%x: whole, %v", p, err)
 		}
 		if err != nil && !errors.Is(err, errNotTLS) {
@@ -73,8 +73,6 @@ func FuzzFirstRecord(f *testing.F) {
 		}
 	})
 }
-
-func tlsHeaderType() byte { return tlsHandshakeType }
 
 // refusal is what a listener was told of a connection.
 type refusal struct {

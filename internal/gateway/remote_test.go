@@ -205,7 +205,8 @@ func inbound(t testing.TB, o wire.LinkOpenedFrame) *private {
 	return p
 }
 
-// listenRaw and acceptRemote make the test an origin.
+// listenRaw makes the test another host: an origin (acceptRemote), or the other side
+// of a feed.
 func listenRaw(t testing.TB) net.Listener {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

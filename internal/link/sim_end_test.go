@@ -1,12 +1,6 @@
 package link
 
-import (
-	"fmt"
-
-	"brokerd/internal/wire"
-)
-
-func wireGoodbye() wire.LinkEndFrame { return wire.LinkEndFrame{Code: wire.CodeGoodbye} }
+import "fmt"
 
 // settled says whether everything that was published has arrived, and is known to
 // have.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"brokerd/internal/shmring"
+	"brokerd/internal/wire"
 )
 
 // Flags of the simulator: how many schedules of each kind, and the first seed.
@@ -194,7 +195,7 @@ func (s *mirrorSim) disturb() {
 	case n < 96 && s.asked: // somebody takes the mirror out of the configuration, and puts it back
 		s.note("the dialer ends its stream")
 		s.ended = true
-		s.dial.conn.End(s.stream, wireGoodbye())
+		s.dial.conn.End(s.stream, wire.LinkEndFrame{Code: wire.CodeGoodbye})
 		s.asked, s.retryAt = false, s.now+int64(5*time.Millisecond)
 		s.dial.turn()
 	}

@@ -23,12 +23,11 @@ const (
 	stepLap         = CapacityBytesMin
 )
 
-// Consumer slots. The first three are read in this process.
+// Consumer slots. The first three are read in this process: by the policies block,
+// skip and latest.
 const (
-	stepBlockSlot = iota
-	stepSkipSlot
-	stepLatestSlot
-	stepFourthSlot
+	stepBlockSlot  = 0
+	stepFourthSlot = 3
 )
 
 // stepPayload is record number i of who, all of it known to whoever reads it.

@@ -14,25 +14,11 @@ import (
 	"brokerd/tests/internal/harness"
 )
 
-// roleVariable makes this binary play a role instead of running tests.
-const roleVariable = "BROKERD_CCLIENT_ROLE"
-
 // binaries are what is tested. TestMain sets them once.
 var binaries harness.Binaries
 
 func TestMain(m *testing.M) {
-	switch name := os.Getenv(roleVariable); name {
-	case "":
-		os.Exit(harness.Main(m, &binaries))
-	case roleProducer:
-		if err := produce(os.Args[1:]); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-	default:
-		fmt.Fprintf(os.Stderr, "there is no role %q\n", name)
-		os.Exit(1)
-	}
+	os.Exit(harness.Roles{roleProducer: produce}.Main(m, &binaries))
 }
 
 // compile builds the C client beside the other binaries, once.
@@ -82,7 +68,7 @@ func (s stage) c(ring string, args ...string) *exec.Cmd {
 // goProducer prepares this binary to publish count records; 0 is until its stdin
 // ends.
 func (s stage) goProducer(ring string, id, count uint64, more ...string) *exec.Cmd {
-	return s.Role(roleVariable, roleProducer, append([]string{ring, strconv.FormatUint(s.seed, 10),
+	return s.Role(roleProducer, append([]string{ring, strconv.FormatUint(s.seed, 10),
 		strconv.FormatUint(id, 10), strconv.FormatUint(count, 10)}, more...)...)
 }
 

@@ -124,7 +124,7 @@ const roleProducer = "producer"
 func produce(args []string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*harness.Patience)
 	defer cancel()
-	c, err := client.Dial(ctx, client.Options{Socket: args[0], WaitFor: harness.Patience})
+	c, err := harness.Dial(args[0])
 	if err != nil {
 		return err
 	}

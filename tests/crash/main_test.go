@@ -1,7 +1,6 @@
 package crash
 
 import (
-	"fmt"
 	"os"
 	"strconv"
 	"testing"
@@ -9,26 +8,22 @@ import (
 	"brokerd/tests/internal/harness"
 )
 
-// roleEnv has the test binary play the tracer.
-const roleEnv = "CRASH_TEST_ROLE"
-
 // binaries are what is tested. TestMain sets them once.
 var binaries harness.Binaries
 
 func TestMain(m *testing.M) {
-	if os.Getenv(roleEnv) == "" {
-		os.Exit(harness.Main(m, &binaries))
-	}
-	pid, err := strconv.Atoi(os.Args[1])
-	var step int
-	if err == nil {
-		step, err = strconv.Atoi(os.Args[2])
-	}
-	if err == nil {
-		err = trace(pid, step)
-	}
+	os.Exit(harness.Roles{"tracer": traceAsked}.Main(m, &binaries))
+}
+
+// traceAsked is a role. Arguments: the process to be traced, the step to stop it at.
+func traceAsked(args []string) error {
+	pid, err := strconv.Atoi(args[0])
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		return err
 	}
+	step, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	return trace(pid, step)
 }

@@ -101,7 +101,7 @@ func (w *world) trace(step int) *harness.Process {
 
 func (w *world) traceProcess(pid, step int) *harness.Process {
 	w.t.Helper()
-	cmd := w.Role(roleEnv, "tracer")
+	cmd := w.Role("tracer")
 	cmd.Args = []string{cmd.Args[0], strconv.Itoa(pid), strconv.Itoa(step)}
 	tr := harness.Launch(w.t, cmd)
 	harness.Eventually(w.t, "the tracer follows", func() bool {

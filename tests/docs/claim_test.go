@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -13,10 +12,6 @@ import (
 	"brokerd/tests/internal/harness"
 )
 
-// claimingRole makes this binary a producer that claims a record and never
-// publishes it. The argument is the control socket.
-const claimingRole = "BROKERD_DOCS_CLAIMING"
-
 // gapAfterMax is what docs/CHOOSING.md promises, on a machine that has time.
 const gapAfterMax = 100 * time.Millisecond
 
@@ -24,19 +19,20 @@ const gapAfterMax = 100 * time.Millisecond
 // machine may be busy.
 const claimTries = 5
 
-func claiming(socket string) int {
-	ctx := context.Background()
-	c, err := client.Dial(ctx, client.Options{Socket: socket, WaitFor: harness.Patience})
-	var p *client.Producer
-	if err == nil {
-		p, err = c.Producer(ctx, "orders", client.ProducerOptions{})
-	}
-	if err == nil {
-		_, err = p.Reserve(ctx, 100)
-	}
+// claiming is a role: a producer that claims a record and never publishes it. Its
+// argument is the control socket.
+func claiming(args []string) error {
+	c, err := harness.Dial(args[0])
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+		return err
+	}
+	ctx := context.Background()
+	p, err := c.Producer(ctx, "orders", client.ProducerOptions{})
+	if err != nil {
+		return err
+	}
+	if _, err := p.Reserve(ctx, 100); err != nil {
+		return err
 	}
 	fmt.Println("claimed")
 	select {}
@@ -61,7 +57,7 @@ func TestAClaimHoldsReadersUntilItsProducerDies(t *testing.T) {
 	}
 	var took []time.Duration
 	for range claimTries {
-		holder := harness.Launch(t, p.Role(claimingRole, "1"))
+		holder := harness.Launch(t, p.Role("claiming"))
 		holder.WaitSaid("claimed")
 		holder.Stop()
 		sent := fill(ctx, t, other)

@@ -67,12 +67,8 @@ func settled(text string) string {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
+	t.Helper()
+	_, port, _ := net.SplitHostPort(harness.FreeAddress(t))
 	return port
 }
 

@@ -14,8 +14,8 @@ import (
 var binaries harness.Binaries
 
 func TestMain(m *testing.M) {
-	if os.Getenv(claimingRole) != "" {
-		os.Exit(claiming(os.Args[1]))
+	if code, asked := (harness.Roles{"claiming": claiming}).Play(); asked {
+		os.Exit(code)
 	}
 	os.Exit(harness.WithBinaries(func(b harness.Binaries) int {
 		binaries = b

@@ -111,13 +111,13 @@ func TestDaemonKilledDuringEverything(t *testing.T) {
 	d := p.Start()
 	var working []*harness.Process
 	for i := range churners {
-		working = append(working, harness.Launch(t, p.role("churn", fmt.Sprintf("steady%d", i), strconv.Itoa(churnCycles))))
+		working = append(working, harness.Launch(t, p.Role("churn", fmt.Sprintf("steady%d", i), strconv.Itoa(churnCycles))))
 	}
 	// These are killed in the middle of whatever they do: one while a daemon
 	// runs, the other while none does.
 	doomed := []*harness.Process{
-		harness.Launch(t, p.role("churn", "doomed0", strconv.Itoa(churnForEver))),
-		harness.Launch(t, p.role("churn", "doomed1", strconv.Itoa(churnForEver))),
+		harness.Launch(t, p.Role("churn", "doomed0", strconv.Itoa(churnForEver))),
+		harness.Launch(t, p.Role("churn", "doomed1", strconv.Itoa(churnForEver))),
 	}
 	begin, kills := time.Now(), 0
 	for ; slices.ContainsFunc(working, (*harness.Process).Running); kills++ {

@@ -61,7 +61,7 @@ type claimer struct {
 
 func (p place) claimer(records string) claimer {
 	p.T.Helper()
-	cmd := p.role("claiming", records)
+	cmd := p.Role("claiming", records)
 	input := pipeTo(p.T, cmd)
 	c := claimer{harness.Launch(p.T, cmd), input}
 	c.WaitSaid(sayClaimed)

@@ -3,11 +3,8 @@ package e2e
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"net"
-	"os"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -65,7 +62,7 @@ func (p place) attachHonestly() (time.Duration, error) {
 func TestSilentConnections(t *testing.T) {
 	p := newPlace(t, smallRing)
 	d := p.Start()
-	before := memoryPeak(t, d.PID())
+	before := harness.MemoryPeak(t, d.PID())
 	for range silentConnections {
 		p.connect()
 	}
@@ -74,7 +71,7 @@ func TestSilentConnections(t *testing.T) {
 		t.Errorf("an honest client attached after %v, %v; want at most %v", took, err, honestMax)
 	}
 	t.Logf("among %d silent connections an honest client attached in %v; the daemon grew by %d KiB",
-		silentConnections, took, (memoryPeak(t, d.PID())-before)>>10)
+		silentConnections, took, (harness.MemoryPeak(t, d.PID())-before)>>10)
 	var s client.Status
 	p.Object(&s, "status")
 	if s.Connections <= silentConnections || s.State != client.DaemonReady {
@@ -112,7 +109,7 @@ func TestMoreConnectionsThanAllowed(t *testing.T) {
 func TestHugeMessage(t *testing.T) {
 	p := newPlace(t, smallRing)
 	d := p.Start()
-	before := memoryPeak(t, d.PID())
+	before := harness.MemoryPeak(t, d.PID())
 	conn := p.connect()
 	if err := conn.SetDeadline(time.Now().Add(harness.Patience)); err != nil {
 		t.Fatal(err)
@@ -127,7 +124,7 @@ func TestHugeMessage(t *testing.T) {
 		t.Error("the daemon took all of it")
 	}
 	expectErrorAndClose(t, conn, "org.varlink.service.InvalidParameter")
-	grown := memoryPeak(t, d.PID()) - before
+	grown := harness.MemoryPeak(t, d.PID()) - before
 	t.Logf("the connection was closed after %d KiB; the daemon grew by %d KiB", sent>>10, grown>>10)
 	if grown > growthBytesMax {
 		t.Errorf("the daemon grew by %d bytes", grown)
@@ -216,20 +213,4 @@ func expectErrorAndClose(t *testing.T, conn net.Conn, name string) {
 	if !bytes.Contains(said, []byte(name)) {
 		t.Errorf("it said %q, want %s", said, name)
 	}
-}
-
-// memoryPeak is the most memory that a process has had, in bytes.
-func memoryPeak(t *testing.T, pid int) int {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, found := strings.Cut(string(text), "VmHWM:")
-	number, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
-	kib, err := strconv.Atoi(number)
-	if !found || err != nil {
-		t.Fatalf("no VmHWM in %q: %v", text, err)
-	}
-	return kib << 10
 }

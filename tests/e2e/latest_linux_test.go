@@ -49,7 +49,7 @@ func latestOf(t *testing.T, pause time.Duration) {
 		t.Fatal(err)
 	}
 	defer func() { _ = unix.Munmap(note) }()
-	producer := harness.Launch(t, p.role("numbering", path, "1"))
+	producer := harness.Launch(t, p.Role("numbering", path, "1"))
 	producer.WaitSaid(sayAttached)
 	var passed []uint64
 	for range latestAsks {

@@ -13,12 +13,7 @@ import (
 // binaries are what is tested. TestMain sets them once.
 var binaries harness.Binaries
 
-func TestMain(m *testing.M) {
-	if role := os.Getenv(roleVariable); role != "" {
-		os.Exit(playRole(role, os.Args[1:]))
-	}
-	os.Exit(harness.Main(m, &binaries))
-}
+func TestMain(m *testing.M) { os.Exit(roles.Main(m, &binaries)) }
 
 // place is where one daemon of these tests lives.
 type place struct{ harness.Place }

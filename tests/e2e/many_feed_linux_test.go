@@ -129,7 +129,7 @@ func (r *manyRelay) journal(reader int) string {
 }
 
 func (r *manyRelay) startReader(i int) {
-	r.readers[i] = harness.Launch(r.t, r.p.role("journaling", r.journal(i), fmt.Sprintf("risk%d", i), strconv.Itoa(harness.FeedRecords)))
+	r.readers[i] = harness.Launch(r.t, r.p.Role("journaling", r.journal(i), fmt.Sprintf("risk%d", i), strconv.Itoa(harness.FeedRecords)))
 	r.readers[i].WaitSaid(sayAttached)
 }
 

@@ -38,7 +38,7 @@ func (p place) startNumberer(life uint64) numberer {
 	if err := os.WriteFile(note, make([]byte, 16), 0o600); err != nil {
 		p.T.Fatal(err)
 	}
-	return numberer{harness.Launch(p.T, p.role("numbering", note, strconv.FormatUint(life, 10))), life, note}
+	return numberer{harness.Launch(p.T, p.Role("numbering", note, strconv.FormatUint(life, 10))), life, note}
 }
 
 // noted is the number that it began last, and the one that it published last.

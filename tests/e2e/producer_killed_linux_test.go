@@ -117,7 +117,7 @@ func TestKilledProducerIsSucceeded(t *testing.T) {
 		if err := os.WriteFile(path, make([]byte, 16), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		producer := harness.Launch(t, p.role("numbering", path, strconv.FormatUint(life, 10)))
+		producer := harness.Launch(t, p.Role("numbering", path, strconv.FormatUint(life, 10)))
 		producer.WaitSaid(sayAttached)
 		l := ledger{life: life}
 		stop := time.Now().Add(time.Duration(random.Int64N(int64(30 * time.Millisecond))))

@@ -80,7 +80,7 @@ func TestReaderCannotWrite(t *testing.T) {
 	p := newPlace(t, "[{name: md, capacity: 64KiB, allow: {consume: {users: [65534]}}}]")
 	p.Start()
 	// The one whose page and feed are to be safe: a reader and producer of root.
-	other := harness.Launch(t, p.role("guest", "md"))
+	other := harness.Launch(t, p.Role("guest", "md"))
 	other.WaitSaid(sayAttached)
 	producer, err := p.Dial().Producer(harness.Bounded(t), "md", client.ProducerOptions{})
 	if err != nil {
@@ -89,7 +89,7 @@ func TestReaderCannotWrite(t *testing.T) {
 	if err := producer.Send(harness.Bounded(t), []byte("untouched")); err != nil {
 		t.Fatal(err)
 	}
-	stranger := harness.Launch(t, harness.AsUser(p.role("stranger", "md", p.Dir, strconv.Itoa(other.PID()), strconv.Itoa(os.Getpid())), guestUID, guestUID))
+	stranger := harness.Launch(t, harness.AsUser(p.Role("stranger", "md", p.Dir, strconv.Itoa(other.PID()), strconv.Itoa(os.Getpid())), guestUID, guestUID))
 	stranger.Expect(0)
 	t.Logf("tried: %s", strings.Join(strings.Fields(stranger.Stdout.String()), " "))
 	if err := producer.Send(harness.Bounded(t), []byte("still")); err != nil {

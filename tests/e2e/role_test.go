@@ -5,8 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"strconv"
 	"testing"
 
@@ -14,12 +12,9 @@ import (
 	"brokerd/tests/internal/harness"
 )
 
-// roleVariable makes this binary play a role instead of running tests.
-const roleVariable = "BROKERD_E2E_ROLE"
-
 // roles are what this binary can be besides a test. The first argument is the
 // control socket.
-var roles = map[string]func(args []string) error{
+var roles = harness.Roles{
 	"spinning producer": spinningProducer,
 	"spinning consumer": spinningConsumer,
 	"numbering":         numbering,
@@ -30,32 +25,14 @@ var roles = map[string]func(args []string) error{
 	"claiming":          claiming,
 }
 
-func playRole(name string, args []string) int {
-	role, known := roles[name]
-	err := fmt.Errorf("there is no role %q", name)
-	if known {
-		err = role(args)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return 0
-}
-
-// role prepares this binary for a role.
-func (p place) role(name string, args ...string) *exec.Cmd {
-	return p.Role(roleVariable, name, args...)
-}
-
 // sayAttached is what a role prints once its reader holds the ring: its gate is
 // there, which a little before, when it is listed, it is not.
 const sayAttached = "attached"
 
-// roleDial connects in a role.
+// roleDial connects in a role, and gives it its time.
 func roleDial(socket string) (context.Context, context.CancelFunc, *client.Client, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*harness.Patience)
-	c, err := client.Dial(ctx, client.Options{Socket: socket, WaitFor: harness.Patience})
+	c, err := harness.Dial(socket)
 	return ctx, cancel, c, err
 }
 
@@ -124,5 +101,5 @@ func spinningConsumer(args []string) error {
 // TestUnknownRoleFails keeps a misspelt role from passing as a good one.
 func TestUnknownRoleFails(t *testing.T) {
 	p := place{harness.Place{T: t, Binaries: binaries, Socket: "/nonexistent"}}
-	harness.Launch(t, p.role("nobody")).Expect(1)
+	harness.Launch(t, p.Role("nobody")).Expect(1)
 }

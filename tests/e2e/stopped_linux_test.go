@@ -116,7 +116,7 @@ func newHeldProducer(t *testing.T, p place) heldProducer {
 // hold starts a block reader, stops it, and fills the ring.
 func (h heldProducer) hold() *harness.Process {
 	h.t.Helper()
-	reader := harness.Launch(h.t, h.place.role("guest", "md"))
+	reader := harness.Launch(h.t, h.place.Role("guest", "md"))
 	reader.WaitSaid(sayAttached)
 	reader.Stop()
 	err := error(nil)

@@ -55,7 +55,7 @@ func countCalls(t *testing.T, strace string, records int) int {
 	var counted [2]*harness.Process
 	var files [2]string
 	for i, role := range []string{"spinning consumer", "spinning producer"} {
-		cmd := p.role(role, strconv.Itoa(records))
+		cmd := p.Role(role, strconv.Itoa(records))
 		files[i] = filepath.Join(t.TempDir(), "calls")
 		cmd.Path = strace
 		cmd.Args = append([]string{"strace", "-f", "-c", "-o", files[i]}, cmd.Args...)

@@ -28,7 +28,7 @@ func TestKilledDaemon(t *testing.T) {
 	out := sink.accept()
 	waitFeed(t, d, "out", "connected", connections(1))
 	sentBefore := pour(t, source.accept(), 0, func() bool { return feed(t, d, "in").Frames > 2000 }, d.Kill)
-	outBefore := drain(t, out)
+	outBefore := read(out, 1<<30) // all that is left: the other side is gone
 	if outBefore.from != 0 || outBefore.holes != 0 || outBefore.next < 1000 {
 		t.Errorf("before the kill %+v went out", outBefore)
 	}
@@ -108,9 +108,3 @@ func scan(lines *bufio.Scanner, end int) stretch {
 }
 
 func read(c net.Conn, end int) stretch { return scan(bufio.NewScanner(c), end) }
-
-// drain reads what is left of a connection whose other side is gone.
-func drain(t testing.TB, c net.Conn) stretch {
-	t.Helper()
-	return read(c, 1<<30)
-}

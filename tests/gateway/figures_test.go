@@ -2,16 +2,12 @@ package gateway
 
 import (
 	"fmt"
-	"os/exec"
 	"strings"
 	"testing"
 
 	"brokerd/client"
 	"brokerd/tests/internal/harness"
 )
-
-// command is brokerd with other arguments than those of the running daemon.
-func (h *host) command(args ...string) *exec.Cmd { return exec.Command(binaries.Brokerd, args...) }
 
 // TestMetricsOfLinks scrapes both ends of a link, and of one that is down.
 func TestMetricsOfLinks(t *testing.T) {

@@ -21,9 +21,8 @@ func renew(t testing.TB, pki *harness.Authority, name string) {
 	pki.Issue(name)
 }
 
-// serial dials address as files say and returns the serial number of the
-// certificate that server shows.
-func serial(t testing.TB, files harness.Files, address, server string) string {
+// dialAs dials address as files say, where server is to be.
+func dialAs(t testing.TB, files harness.Files, address, server string) *tls.Conn {
 	t.Helper()
 	cert, err := tls.LoadX509KeyPair(files.Cert, files.Key)
 	if err != nil {
@@ -41,6 +40,14 @@ func serial(t testing.TB, files harness.Files, address, server string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return conn
+}
+
+// serial dials address as files say and returns the serial number of the
+// certificate that server shows.
+func serial(t testing.TB, files harness.Files, address, server string) string {
+	t.Helper()
+	conn := dialAs(t, files, address, server)
 	defer conn.Close()
 	return conn.ConnectionState().PeerCertificates[0].SerialNumber.String()
 }

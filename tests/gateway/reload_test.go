@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -88,7 +89,7 @@ func TestReloadRefusesBadFiles(t *testing.T) {
 			continue
 		}
 		wantIn(t, name, err.Error(), a.Config+": gateway.tls: ", badPath(broken, own.YAML()))
-		check := harness.Launch(t, a.command("--config", a.Config, "--check"))
+		check := harness.Launch(t, exec.Command(binaries.Brokerd, "--config", a.Config, "--check"))
 		if code := check.Wait(); code == 0 {
 			t.Errorf("%s: --check is content", name)
 		}

@@ -1,13 +1,10 @@
 package gateway
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"os"
 	"testing"
 	"time"
 
@@ -30,21 +27,7 @@ func newSeed(t *testing.T) uint64 {
 // as dials address with the certificate of a name, by hand.
 func as(t *testing.T, pki *harness.Authority, name, address string) net.Conn {
 	t.Helper()
-	files := pki.Files(name)
-	cert, err := tls.LoadX509KeyPair(files.Cert, files.Key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pem, err := os.ReadFile(files.CA)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(pem)
-	conn, err := tls.Dial("tcp", address, &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: roots, ServerName: "a"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := dialAs(t, pki.Files(name), address, "a")
 	t.Cleanup(func() { _ = conn.Close() })
 	_ = conn.SetDeadline(time.Now().Add(harness.Patience))
 	return conn

@@ -52,7 +52,7 @@ var manners = []manner{
 			if _, err := conn.Write([]byte{text[i%len(text)]}); err != nil {
 				return
 			}
-			wait(ctx, dripEvery)
+			harness.Sleep(ctx, dripEvery)
 		}
 	}},
 	{"silence", func(ctx context.Context, conn *net.UnixConn, rng *rand.Rand) { rest(conn) }},
@@ -84,7 +84,7 @@ var manners = []manner{
 			if _, err := conn.Read(make([]byte, 1<<16)); err != nil {
 				return
 			}
-			wait(ctx, 100*time.Millisecond)
+			harness.Sleep(ctx, 100*time.Millisecond)
 		}
 	}},
 	{"calls without end, replies not read", func(ctx context.Context, conn *net.UnixConn, rng *rand.Rand) {
@@ -104,7 +104,7 @@ var manners = []manner{
 			if _, err := conn.Write(piece); err != nil {
 				return
 			}
-			wait(ctx, 20*time.Millisecond)
+			harness.Sleep(ctx, 20*time.Millisecond)
 		}
 	}},
 	{"opened and closed", func(ctx context.Context, conn *net.UnixConn, rng *rand.Rand) {}},
@@ -112,13 +112,6 @@ var manners = []manner{
 
 // rest is silent until the connection ends.
 func rest(conn *net.UnixConn) { _, _ = io.Copy(io.Discard, conn) }
-
-func wait(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
-}
 
 // crowdIn is a role. Arguments: socket, how many connections, seed. It keeps that many
 // open, or tries to, each with one of the manners, until its input ends.
@@ -146,7 +139,7 @@ func crowdIn(args []string) error {
 					stop()
 					_ = conn.Close()
 				}
-				wait(ctx, time.Duration(100+rng.IntN(400))*time.Millisecond)
+				harness.Sleep(ctx, time.Duration(100+rng.IntN(400))*time.Millisecond)
 			}
 		})
 	}
@@ -191,7 +184,7 @@ func TestCrowd(t *testing.T) {
 			p := harness.NewPlace(t, binaries, "["+goodRing+"]", more)
 			d := p.Start()
 			c := p.Dial()
-			before, memory := look(d), memoryPeak(t, d.PID())
+			before, memory := look(d), harness.MemoryPeak(t, d.PID())
 			cmd := harness.AsUser(role(p, "crowd", crowdMembers, seed), otherUID, otherUID)
 			input, err := cmd.StdinPipe()
 			if err != nil {
@@ -218,7 +211,7 @@ func TestCrowd(t *testing.T) {
 			}
 			took.judge(t)
 			wantUnhurt(t, d)
-			grown := memoryPeak(t, d.PID()) - memory
+			grown := harness.MemoryPeak(t, d.PID()) - memory
 			if grown > growthMost {
 				t.Errorf("the daemon grew by %d KiB, want at most %d", grown>>10, growthMost>>10)
 			}
@@ -236,19 +229,3 @@ func TestCrowd(t *testing.T) {
 
 // threadsOfCrowd: Go keeps the threads that it once needed to write to sockets.
 const threadsOfCrowd = 16
-
-// memoryPeak is the most memory that a process has had, in bytes.
-func memoryPeak(t testing.TB, pid int) int {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, found := strings.Cut(string(text), "VmHWM:")
-	number, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
-	kib, err := strconv.Atoi(number)
-	if !found || err != nil {
-		t.Fatalf("no VmHWM in %q: %v", text, err)
-	}
-	return kib << 10
-}

@@ -29,21 +29,27 @@ type progress struct {
 	Longest time.Duration // between two records
 }
 
-// feedWell is a role. Arguments: socket, ring, for how long. It publishes numbered
-// records as fast as the readers let it.
-func feedWell(args []string) error {
-	d, err := time.ParseDuration(args[2])
-	if err != nil {
-		return err
+// honest is a role. Arguments: socket, ring, for how long, or for how long at most.
+func honest(live func(ctx context.Context, c *client.Client, ring string, d time.Duration) error) func(args []string) error {
+	return func(args []string) error {
+		d, err := time.ParseDuration(args[2])
+		if err != nil {
+			return err
+		}
+		c, err := harness.Dial(args[0])
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), d+harness.Patience)
+		defer cancel()
+		return live(ctx, c, args[1], d)
 	}
-	c, err := roleDial(args[0])
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), d+harness.Patience)
-	defer cancel()
-	p, err := c.Producer(ctx, args[1], client.ProducerOptions{Name: "good"})
+}
+
+// feedWell publishes numbered records as fast as the readers let it.
+func feedWell(ctx context.Context, c *client.Client, ring string, d time.Duration) error {
+	p, err := c.Producer(ctx, ring, client.ProducerOptions{Name: "good"})
 	if err != nil {
 		return err
 	}
@@ -64,21 +70,10 @@ func feedWell(args []string) error {
 // sayReady is what a role prints once it is attached.
 const sayReady = "ready"
 
-// readWell is a role. Arguments: socket, ring, for how long at most. It reads to the
-// end, checks that no record is missing, and prints its progress.
-func readWell(args []string) error {
-	d, err := time.ParseDuration(args[2])
-	if err != nil {
-		return err
-	}
-	c, err := roleDial(args[0])
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), d+harness.Patience)
-	defer cancel()
-	r, err := c.Consumer(ctx, args[1], client.ConsumerOptions{Policy: client.PolicyBlock, From: client.FromOldest(), Name: "good"})
+// readWell reads to the end, checks that no record is missing, and prints its
+// progress.
+func readWell(ctx context.Context, c *client.Client, ring string, _ time.Duration) error {
+	r, err := c.Consumer(ctx, ring, client.ConsumerOptions{Policy: client.PolicyBlock, From: client.FromOldest(), Name: "good"})
 	if err != nil {
 		return err
 	}

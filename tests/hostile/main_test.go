@@ -1,7 +1,6 @@
 package hostile
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -10,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"brokerd/client"
 	"brokerd/tests/internal/harness"
 )
 
@@ -22,12 +20,9 @@ var (
 // binaries are what is tested. TestMain sets them once.
 var binaries harness.Binaries
 
-// roleVariable makes this binary play a role instead of running tests.
-const roleVariable = "BROKERD_HOSTILE_ROLE"
-
 // roles are what this binary can be besides a test. The first argument is the
 // control socket.
-var roles = map[string]func(args []string) error{
+var roles = harness.Roles{
 	"vandal":      vandalise,
 	"page vandal": vandalisePage,
 	"burglar":     breakIn,
@@ -36,29 +31,11 @@ var roles = map[string]func(args []string) error{
 	"asker":       askAll,
 	"crowd":       crowdIn,
 	"victims":     suffer,
-	"good feed":   feedWell,
-	"good reader": readWell,
+	"good feed":   honest(feedWell),
+	"good reader": honest(readWell),
 }
 
-func TestMain(m *testing.M) {
-	if name := os.Getenv(roleVariable); name != "" {
-		os.Exit(playRole(name, os.Args[1:]))
-	}
-	os.Exit(harness.Main(m, &binaries))
-}
-
-func playRole(name string, args []string) int {
-	role, known := roles[name]
-	err := fmt.Errorf("there is no role %q", name)
-	if known {
-		err = role(args)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return 0
-}
+func TestMain(m *testing.M) { os.Exit(roles.Main(m, &binaries)) }
 
 // role prepares this binary for a role.
 func role(p harness.Place, name string, args ...any) *exec.Cmd {
@@ -66,7 +43,7 @@ func role(p harness.Place, name string, args ...any) *exec.Cmd {
 	for i, a := range args {
 		texts[i] = fmt.Sprint(a)
 	}
-	return p.Role(roleVariable, name, texts...)
+	return p.Role(name, texts...)
 }
 
 // niceMost is the niceness of those who give way.
@@ -81,13 +58,6 @@ func drawSeed() uint64 {
 		return *seedFlag
 	}
 	return uint64(time.Now().UnixNano())
-}
-
-// roleDial connects in a role.
-func roleDial(socket string) (*client.Client, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
-	defer cancel()
-	return client.Dial(ctx, client.Options{Socket: socket, WaitFor: harness.Patience})
 }
 
 // TestUnknownRoleFails keeps a misspelt role from passing as a good one.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -72,15 +71,11 @@ var pageHarms = []pageHarm{
 func vandalisePage(args []string) error {
 	giveWay()
 	socket, ring := args[0], args[1]
-	seed, err := strconv.ParseUint(args[2], 10, 64)
+	rng, d, err := drawnFor(args[2:])
 	if err != nil {
 		return err
 	}
-	d, err := time.ParseDuration(args[3])
-	if err != nil {
-		return err
-	}
-	rng, lives := rand.New(rand.NewPCG(seed, 0)), map[string]int{}
+	lives := map[string]int{}
 	policies := [...]wire.Policy{wire.PolicyDemote, wire.PolicySkip, wire.PolicyLatest}
 	for begin := time.Now(); time.Since(begin) < d; {
 		l, err := attachRaw(socket, wire.AttachIn{Ring: ring, Role: wire.RoleConsumer, Policy: policies[rng.IntN(len(policies))], Name: "vandal", WaitStrategy: wire.WaitPark})

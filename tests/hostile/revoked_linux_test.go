@@ -66,7 +66,7 @@ func keepLent(args []string) error {
 // bequeath hands what a reader was lent to another process.
 func (l *lent) bequeath(self string) (string, error) {
 	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), roleVariable+"=heir")
+	cmd.Env = append(os.Environ(), harness.RoleVariable+"=heir")
 	cmd.ExtraFiles = []*os.File{l.dataFile(), l.pageFile()}
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()

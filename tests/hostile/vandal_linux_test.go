@@ -75,15 +75,11 @@ var harms = []harm{
 func vandalise(args []string) error {
 	giveWay()
 	socket, ring := args[0], args[1]
-	seed, err := strconv.ParseUint(args[2], 10, 64)
+	rng, d, err := drawnFor(args[2:])
 	if err != nil {
 		return err
 	}
-	d, err := time.ParseDuration(args[3])
-	if err != nil {
-		return err
-	}
-	rng, lives := rand.New(rand.NewPCG(seed, 0)), map[string]int{}
+	lives := map[string]int{}
 	for begin := time.Now(); time.Since(begin) < d; {
 		l, err := attachRaw(socket, wire.AttachIn{Ring: ring, Role: wire.RoleProducer, Name: "vandal"})
 		switch {
@@ -100,6 +96,16 @@ func vandalise(args []string) error {
 		}
 	}
 	return json.NewEncoder(os.Stdout).Encode(lives)
+}
+
+// drawnFor is what a role draws from, by its seed, and for how long it goes on.
+func drawnFor(args []string) (*rand.Rand, time.Duration, error) {
+	seed, err := strconv.ParseUint(args[0], 10, 64)
+	if err != nil {
+		return nil, 0, err
+	}
+	d, err := time.ParseDuration(args[1])
+	return rand.New(rand.NewPCG(seed, 0)), d, err
 }
 
 // vandalise is one life.

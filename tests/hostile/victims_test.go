@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"brokerd/client"
+	"brokerd/tests/internal/harness"
 )
 
 const (
@@ -53,7 +54,7 @@ type attacher interface {
 func suffer(args []string) error {
 	giveWay()
 	socket, ring, address, kind := args[0], args[1], args[2], args[3]
-	local, err := roleDial(socket)
+	local, err := harness.Dial(socket)
 	if err != nil {
 		return err
 	}

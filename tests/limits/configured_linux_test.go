@@ -25,25 +25,11 @@ func configured() []limit {
 			},
 			past: func(s *scene) error { return s.create("fourth") }},
 		{name: "limits.attachments", more: "limits: {attachments: 4}", is: client.ErrLimitExceeded,
-			says: []string{"limits.attachments: 4 attachments in use, 1 more wanted, at most 4 allowed", "raise limits.attachments"},
-			reach: func(s *scene) {
-				first, err := s.attach()
-				s.must(err)
-				_, err = s.attach()
-				s.must(err)
-				s.undo = func() { s.must(first.Close()) }
-			},
-			past: func(s *scene) error { _, err := s.attach(); return err }},
+			says:  []string{"limits.attachments: 4 attachments in use, 1 more wanted, at most 4 allowed", "raise limits.attachments"},
+			reach: (*scene).attachTwo, past: (*scene).attachOneMore},
 		{name: "consumers_max", rings: "{name: md, capacity: 64KiB, consumers_max: 2}", is: client.ErrSlotsExhausted,
-			says: []string{"ring md has no consumer slot left for uid 0: of 2, 2 are held by living processes", "end readers, or create the ring again with a larger consumers_max"},
-			reach: func(s *scene) {
-				first, err := s.attach()
-				s.must(err)
-				_, err = s.attach()
-				s.must(err)
-				s.undo = func() { s.must(first.Close()) }
-			},
-			past: func(s *scene) error { _, err := s.attach(); return err }},
+			says:  []string{"ring md has no consumer slot left for uid 0: of 2, 2 are held by living processes", "end readers, or create the ring again with a larger consumers_max"},
+			reach: (*scene).attachTwo, past: (*scene).attachOneMore},
 		{name: "producers", rings: "{name: md, capacity: 64KiB, producers: many}", is: client.ErrSlotsExhausted,
 			says: []string{"ring md has no producer slot left: of ", "end some of them, or let them detach"},
 			reach: func(s *scene) {
@@ -71,6 +57,19 @@ func configured() []limit {
 			},
 			past: func(s *scene) error { return s.connect() }},
 	}, quotas()...)
+}
+
+// attachTwo attaches two readers, of which the first may go.
+func (s *scene) attachTwo() {
+	first, err := s.attach()
+	s.must(err)
+	s.must(s.attachOneMore())
+	s.undo = func() { s.must(first.Close()) }
+}
+
+func (s *scene) attachOneMore() error {
+	_, err := s.attach()
+	return err
 }
 
 // quotas are those of one user.

@@ -188,9 +188,7 @@ func fillAndDrain(fs *tmpfs, stop chan struct{}) error {
 // one: it adopts what is there, though it can write nothing new.
 func TestStartOnAFullTmpfs(t *testing.T) {
 	harness.NeedRoot(t, "to mount a tmpfs")
-	for what, fill := range map[string]func(*tmpfs){
-		"bytes": func(fs *tmpfs) { fs.fill(0) }, "files": func(fs *tmpfs) { fs.takeInodes(0) },
-	} {
+	for what, fill := range shortages() {
 		t.Run(what, func(t *testing.T) {
 			s := startScene(t, "size=1m,nr_inodes=100", mdRing, nil)
 			s.exchange()

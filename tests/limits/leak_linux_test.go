@@ -187,7 +187,7 @@ func (s *scene) startAndKill(t *testing.T, times int) {
 }
 
 func (s *scene) killOne() error {
-	cmd := s.Place.Role(roleVariable, "victim")
+	cmd := s.Place.Role("victim")
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()

@@ -15,9 +15,7 @@ import (
 // Others go on, and the successor is there once there is room.
 func TestRetiredOnAFullTmpfs(t *testing.T) {
 	harness.NeedRoot(t, "to mount a tmpfs and to damage a ring")
-	for what, fill := range map[string]func(*tmpfs){
-		"bytes": func(fs *tmpfs) { fs.fill(0) }, "files": func(fs *tmpfs) { fs.takeInodes(0) },
-	} {
+	for what, fill := range shortages() {
 		t.Run(what, func(t *testing.T) {
 			s := startScene(t, "size=2m,nr_inodes=200", mdRing, nil)
 			old := s.describe("md").Epoch

@@ -3,25 +3,15 @@ package limits
 import (
 	"context"
 	"fmt"
-	"os"
 
 	"brokerd/client"
 )
 
-// playRole is what the test binary does when it has started itself: a client that
-// attaches, says so and waits to be killed. Its argument is the socket.
-func playRole(role string, args []string) int {
-	err := fmt.Errorf("no role is called %q", role)
-	if role == "victim" {
-		err = victim(args[0])
-	}
-	fmt.Fprintln(os.Stderr, err)
-	return 1
-}
-
-func victim(socket string) error {
+// victim is a role: a client that attaches, says so and waits to be killed. Its
+// argument is the socket.
+func victim(args []string) error {
 	ctx := context.Background()
-	c, err := client.Dial(ctx, client.Options{Socket: socket})
+	c, err := client.Dial(ctx, client.Options{Socket: args[0]})
 	if err != nil {
 		return err
 	}

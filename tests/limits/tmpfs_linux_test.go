@@ -99,3 +99,11 @@ func (f *tmpfs) takeInodes(leave uint64) {
 		_ = file.Close()
 	}
 }
+
+// shortages are what a tmpfs can be full of.
+func shortages() map[string]func(*tmpfs) {
+	return map[string]func(*tmpfs){
+		"bytes": func(fs *tmpfs) { fs.fill(0) },
+		"files": func(fs *tmpfs) { fs.takeInodes(0) },
+	}
+}

@@ -35,18 +35,9 @@ type world struct {
 
 // every does something to a host, drawn by the seed, again and again until ctx ends.
 func (w *world) every(ctx context.Context, d time.Duration, do func(host int)) {
-	for sleep(ctx, d) {
+	for harness.Sleep(ctx, d) {
 		do(w.rng.IntN(len(w.hosts)))
 		w.cuts++
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
 	}
 }
 
@@ -54,7 +45,7 @@ func scenarios() []scenario {
 	const holdsAll = "64MiB"
 	quiet := func(*world, context.Context) {}
 	partition := func(w *world, ctx context.Context) {
-		if sleep(ctx, time.Second) {
+		if harness.Sleep(ctx, time.Second) {
 			w.partition(1, 5*time.Second)
 			w.cuts++
 		}

@@ -28,7 +28,7 @@ func TestRecordsAndReaders(t *testing.T) {
 	feed := producer(t, c, "md")
 	publish(t, feed, most)
 	drain(t, skip)
-	stopped := play(t, d.Role(roleVariable, "reader", "md", "skip", "stopped"))
+	stopped := play(t, d.Role("reader", "md", "skip", "stopped"))
 	harness.Eventually(t, "the reader has read all", func() bool { return lagOf(t, c, "stopped") == 0 })
 	stopped.Stop()
 	before := harness.RingStats(t, c, "md").Position
@@ -98,9 +98,9 @@ func TestWhatWentWrong(t *testing.T) {
 	c := d.Dial()
 	s.expect(`sum(brokerd_ring_gap_records_total)`, 0) // the counters have been seen at rest: an increase is one
 
-	play(t, d.Role(roleVariable, "unfinished record", "many")).Kill()
+	play(t, d.Role("unfinished record", "many")).Kill()
 	damaged(t, d.Place, c)
-	play(t, d.Role(roleVariable, "reader", "kept", "demote", "risk")).Kill()
+	play(t, d.Role("reader", "kept", "demote", "risk")).Kill()
 	if _, err := c.Consumer(harness.Bounded(t), "slow", client.ConsumerOptions{Name: "asleep"}); err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func TestUsersAndQuotas(t *testing.T) {
 	c := d.Dial()
 	producer(t, c, "md")
 	as := func(name string) *harness.Process {
-		return harness.Launch(t, harness.AsUser(d.Role(roleVariable, "reader", "md", "skip", name), uid, uid))
+		return harness.Launch(t, harness.AsUser(d.Role("reader", "md", "skip", name), uid, uid))
 	}
 	as("one").WaitSaid(sayReady)
 	as("second").Expect(1)

@@ -13,7 +13,7 @@ import (
 
 // roles are what this binary can be besides a test: processes that are stopped
 // or killed. The arguments are the control socket, then a ring.
-var roles = map[string]func(args []string) error{
+var roles = harness.Roles{
 	"reader":            reader,
 	"unfinished record": unfinishedRecord,
 }
@@ -32,7 +32,7 @@ func play(t testing.TB, cmd *exec.Cmd) *harness.Process {
 // reader reads all there is and waits for more, until it is killed. Its policy
 // is the third argument, its name the fourth.
 func reader(args []string) error {
-	c, err := client.Dial(context.Background(), client.Options{Socket: args[0], WaitFor: harness.Patience})
+	c, err := harness.Dial(args[0])
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func reader(args []string) error {
 
 // unfinishedRecord claims room for a record and never publishes it.
 func unfinishedRecord(args []string) error {
-	c, err := client.Dial(context.Background(), client.Options{Socket: args[0], WaitFor: harness.Patience})
+	c, err := harness.Dial(args[0])
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ package remote_test
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -33,7 +32,7 @@ const clientName = "desk"
 // orders, and nothing with others.
 func newSite(t *testing.T, tls bool, rings string, more ...string) *site {
 	t.Helper()
-	s := &site{address: freeAddress(t)}
+	s := &site{address: harness.FreeAddress(t)}
 	keys := "off"
 	if tls {
 		s.pki = harness.NewAuthority(t, binaries)
@@ -48,18 +47,6 @@ func newSite(t *testing.T, tls bool, rings string, more ...string) *site {
     - name: %s
       allow: {export: [md, orders], import: [md, orders], gate: [md, orders]}`, s.address, keys, clientName))...)
 	return s
-}
-
-// freeAddress is one where nobody listens: a daemon that is started again is to
-// have the same.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
 }
 
 // remote is brokerctl that attaches at an address over TCP.

@@ -67,7 +67,7 @@ func TestStrangers(t *testing.T) {
 		{"TLS to a plain gateway", with(own, plain.address), 1, "TLS"},
 		{"plain to a TLS gateway", plain.remote(s.address, "md", "--as", "consumer"), 1, "TLS"},
 		{"no such file", with(s.pki.Files("missing"), s.address), 2, "missing.pem"},
-		{"nobody there", plain.remote(freeAddress(t), "md", "--as", "consumer"), 3, "connection refused"},
+		{"nobody there", plain.remote(harness.FreeAddress(t), "md", "--as", "consumer"), 3, "connection refused"},
 		{"an unlisted name without TLS", exec.Command(binaries.Brokerctl, "--address", plain.address, "--tls", "off", "--as-peer", "nobody", "attach", "md", "--as", "consumer"), 4, "md"},
 	} {
 		r.check(t)

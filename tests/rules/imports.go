@@ -31,6 +31,8 @@ func layers() map[string]layer {
 		"internal/wire":     {},
 		"internal/config":   {[]string{"configs"}, []string{"gopkg.in/yaml.v3"}},
 
+		"internal/stepping": {}, // its doc.go: the rest is under the tag ringstep, for the tests of shmring and broker
+
 		"internal/framing": {},
 		"internal/pki":     {},
 		"internal/link":    {[]string{"internal/wire", "internal/shmring"}, nil},

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"brokerd/client"
+	"brokerd/tests/internal/harness"
 )
 
 // load is what goes on meanwhile. Each part is a goroutine that repeats a cycle;
@@ -47,7 +47,7 @@ func (l *load) run() {
 	} {
 		random := rand.New(rand.NewPCG(*seed, uint64(i)))
 		l.parts.Go(func() {
-			for sleep(l.ctx, time.Duration(random.Int64N(2*int64(part.pause)+1))) {
+			for harness.Sleep(l.ctx, time.Duration(random.Int64N(2*int64(part.pause)+1))) {
 				if err := part.cycle(random); err != nil && l.ctx.Err() == nil {
 					l.stop(fmt.Errorf("%s: %w", part.name, err))
 				}
@@ -66,15 +66,6 @@ func (l *load) join() error {
 
 // errDone is the end that was planned.
 var errDone = errors.New("the time is over")
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
-}
 
 func (l *load) dial(s *site) (*client.Client, error) {
 	return client.Dial(l.ctx, client.Options{Socket: s.Socket, WaitFor: standstillMax})
@@ -100,7 +91,7 @@ func (l *load) feed(random *rand.Rand) error {
 			}
 			l.records.Add(1)
 		}
-		if !sleep(l.ctx, 2*time.Millisecond) {
+		if !harness.Sleep(l.ctx, 2*time.Millisecond) {
 			return nil
 		}
 	}
@@ -184,35 +175,34 @@ func (l *load) create(random *rand.Rand) error {
 
 // kill starts a process that attaches and publishes, and kills it.
 func (l *load) kill(random *rand.Rand) error {
-	cmd := exec.Command(binaries.Self, l.origin.Socket)
-	cmd.Env = append(os.Environ(), roleVariable+"=victim")
+	cmd := l.origin.Role("victim")
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	sleep(l.ctx, 10*time.Millisecond+time.Duration(random.Int64N(int64(60*time.Millisecond))))
+	harness.Sleep(l.ctx, 10*time.Millisecond+time.Duration(random.Int64N(int64(60*time.Millisecond))))
 	err := cmd.Process.Kill()
 	_ = cmd.Wait() // says that it was killed
 	l.killed.Add(1)
 	return err
 }
 
-// victim publishes and reads as fast as it can. Its argument is the socket.
-func victim(args []string) int {
+// victim is a role that publishes and reads as fast as it can. Its argument is the socket.
+func victim(args []string) error {
 	ctx := context.Background()
 	c, err := client.Dial(ctx, client.Options{Socket: args[0]})
 	if err != nil {
-		return 1
+		return err
 	}
 	p, err := c.Producer(ctx, ordersRing, client.ProducerOptions{OnFull: client.OnFullDrop})
 	if err != nil {
-		return 1
+		return err
 	}
 	if _, err := c.Consumer(ctx, ordersRing, client.ConsumerOptions{Name: fmt.Sprint("victim", os.Getpid()), Policy: client.PolicySkip}); err != nil {
-		return 1
+		return err
 	}
 	for {
 		if err := p.Send(ctx, []byte("a record of one that dies")); err != nil {
-			return 1
+			return err
 		}
 	}
 }

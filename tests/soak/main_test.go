@@ -18,12 +18,6 @@ var (
 	seed    = flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the load")
 )
 
-// roleVariable names the part that the test binary plays when it starts itself.
-const roleVariable = "BROKERD_SOAK_ROLE"
-
 func TestMain(m *testing.M) {
-	if os.Getenv(roleVariable) != "" {
-		os.Exit(victim(os.Args[1:]))
-	}
-	os.Exit(harness.Main(m, &binaries))
+	os.Exit(harness.Roles{"victim": victim}.Main(m, &binaries))
 }

@@ -2,7 +2,6 @@ package soak
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"strings"
 	"testing"
@@ -38,12 +37,12 @@ func startSites(t *testing.T) (origin, far *site) {
 	pki.Issue(remoteName)
 	pki.Issue("origin", "--san", "127.0.0.1")
 	pki.Issue("far", "--san", "127.0.0.1")
-	origin = &site{address: freeAddress(t), keys: pki.Files("origin")}
+	origin = &site{address: harness.FreeAddress(t), keys: pki.Files("origin")}
 	const rights = "{export: [md, orders], import: [orders], gate: [md]}"
 	origin.start(t, ringsYAML, fmt.Sprintf(
 		"gateway:\n  name: origin\n  listen: %s\n  tls: %s\n  peers:\n  - {name: far, allow: %s}\n  - {name: %s, allow: %s}",
 		origin.address, origin.keys.YAML(), rights, remoteName, rights))
-	far = &site{address: freeAddress(t), keys: pki.Files("far")}
+	far = &site{address: harness.FreeAddress(t), keys: pki.Files("far")}
 	far.start(t, "[]", fmt.Sprintf(
 		"gateway:\n  name: far\n  listen: %s\n  tls: %s\n  peers:\n  - {name: origin, address: %q, mirror: [{ring: md, as: %s}]}",
 		far.address, far.keys.YAML(), origin.address, mirrorRing))
@@ -74,15 +73,4 @@ func (s *site) quiet(rings string, more ...string) error {
 	}
 	s.Write(strings.Replace(string(text), "format: json", "format: json\n  level: warn", 1))
 	return nil
-}
-
-// freeAddress is one where nobody listens.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"brokerd/tests/internal/harness"
 )
 
 const (
@@ -29,7 +31,7 @@ func TestSoak(t *testing.T) {
 		next := time.Now().Add(sampleEvery)
 		ofOrigin, ofFar = append(ofOrigin, take(origin, begin)), append(ofFar, take(far, begin))
 		rows.WriteString(ofOrigin[len(ofOrigin)-1].csv("origin") + ofFar[len(ofFar)-1].csv("mirror"))
-		sleep(ctx, time.Until(next))
+		harness.Sleep(ctx, time.Until(next))
 	}
 	took := time.Since(begin)
 	stop(errDone)

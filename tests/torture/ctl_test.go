@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -128,7 +129,7 @@ func (t *torture) ctlPublishes(l *lane) error {
 // writeFrames writes records until nobody reads them, and says how many it has begun to write.
 func writeFrames(w io.WriteCloser, who life, recordMax int, seed uint64) (begun uint64) {
 	defer w.Close()
-	random := newRandom(seed)
+	random := rand.New(rand.NewPCG(seed, 0))
 	var frame bytes.Buffer
 	for {
 		begun++

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -82,16 +81,6 @@ func (d *daemon) kill() {
 	<-d.ended
 }
 
-// freeAddress is one where nobody listens: a daemon that is started again is to have the same.
-func freeAddress() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer ln.Close()
-	return ln.Addr().String(), nil
-}
-
 // The rings. solo and loose have one producer, crowd and wide many. The reader that keeps the truth of loose never
 // holds anybody; wide keeps cursors.
 const (
@@ -116,10 +105,7 @@ func (t *torture) startHosts(dir string) error {
 	pki := harness.NewAuthority(t.t, binaries)
 	keysA, keysB := pki.Issue("hostA", "--san", "127.0.0.1"), pki.Issue("hostB")
 	pki.Issue(farName)
-	address, err := freeAddress()
-	if err != nil {
-		return err
-	}
+	address := harness.FreeAddress(t.t)
 	files := pki.Files(farName)
 	t.far = far{address, files.Cert, files.Key, files.CA}
 	all := "[solo, loose, crowd, wide]"
@@ -142,9 +128,11 @@ func (t *torture) startHosts(dir string) error {
       mirror: [{ring: solo, as: solo.b, consumers_max: 40}, {ring: crowd, as: crowd.b, policy: block, consumers_max: 40}, {ring: wide, as: wide.b, policy: skip, consumers_max: 40}]`,
 		keysB, deadTime, address))
 	for _, d := range []*daemon{{name: "a", place: placeA}, {name: "b", place: placeB}} {
-		if d.log, err = os.Create(filepath.Join(dir, "daemon-"+d.name+".log")); err != nil {
+		log, err := os.Create(filepath.Join(dir, "daemon-"+d.name+".log"))
+		if err != nil {
 			return err
 		}
+		d.log = log
 		if err := d.startAnew(); err != nil {
 			return err
 		}

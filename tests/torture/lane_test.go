@@ -128,7 +128,7 @@ func (t *torture) spawn(l *lane) (*victim, error) {
 		return nil, err
 	}
 	v.cmd = exec.Command(binaries.Self, string(argument))
-	v.cmd.Env = []string{roleVariable + "=" + l.role, "GOMAXPROCS=" + []string{"1", "2"}[l.random.IntN(2)]}
+	v.cmd.Env = []string{harness.RoleVariable + "=" + l.role, "GOMAXPROCS=" + []string{"1", "2"}[l.random.IntN(2)]}
 	return v, v.start()
 }
 

@@ -31,13 +31,8 @@ const kindDaemon = "daemons"
 var binaries harness.Binaries
 
 func TestMain(m *testing.M) {
-	if role := os.Getenv(roleVariable); role != "" {
-		os.Exit(playRole(role, os.Args[1]))
-	}
-	os.Exit(harness.Main(m, &binaries))
+	os.Exit(harness.Roles{roleProducer: victimOf(roleProducer), roleReader: victimOf(roleReader)}.Main(m, &binaries))
 }
-
-func newRandom(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
 
 // torture is the whole of it.
 type torture struct {

@@ -5,16 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"brokerd/client"
 	"brokerd/tests/internal/harness"
 )
 
-// roleVariable has this binary be a victim: its argument is a job.
-const roleVariable = "BROKERD_TORTURE_ROLE"
-
+// What this binary can be besides a test.
 const (
 	roleProducer = "producer"
 	roleReader   = "reader"
@@ -55,18 +52,19 @@ func (f far) options() client.TCPOptions {
 
 func (j job) life() life { return life{j.Life[0], j.Life[1]} }
 
-// playRole is the life of a victim. It returns an exit code.
-func playRole(role, argument string) int {
-	var j job
-	err := json.Unmarshal([]byte(argument), &j)
-	if err == nil {
-		err = j.play(role)
+// victimOf is the life of a victim in a role. Its argument is a job.
+func victimOf(role string) func(args []string) error {
+	return func(args []string) error {
+		var j job
+		err := json.Unmarshal([]byte(args[0]), &j)
+		if err == nil {
+			err = j.play(role)
+		}
+		if err != nil {
+			return fmt.Errorf("%s %v of ring %s: %w", role, j.life(), j.Ring, err)
+		}
+		return nil
 	}
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "%s %v of ring %s: %v\n", role, j.life(), j.Ring, err)
-		return 1
-	}
-	return 0
 }
 
 // host is a daemon as a victim sees it, near or far.

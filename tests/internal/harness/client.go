@@ -11,14 +11,19 @@ import (
 // Dial connects this process; the test closes the connection.
 func (p Place) Dial() *client.Client {
 	p.T.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), Patience)
-	defer cancel()
-	c, err := client.Dial(ctx, client.Options{Socket: p.Socket, WaitFor: Patience})
+	c, err := Dial(p.Socket)
 	if err != nil {
 		p.T.Fatal(err)
 	}
 	p.T.Cleanup(func() { _ = c.Close() })
 	return c
+}
+
+// Dial connects a process that has no test, in a role.
+func Dial(socket string) (*client.Client, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	return client.Dial(ctx, client.Options{Socket: socket, WaitFor: Patience})
 }
 
 // Attachments lists who is attached, "" for all rings.

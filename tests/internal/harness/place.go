@@ -95,11 +95,3 @@ func (p Place) Object(out any, args ...string) {
 		p.T.Fatalf("brokerctl %q printed %q: %v", args, text, err)
 	}
 }
-
-// Role prepares the test binary, with the socket of p as its first argument, for
-// the role that the environment variable names.
-func (p Place) Role(variable, role string, args ...string) *exec.Cmd {
-	cmd := exec.Command(p.Binaries.Self, append([]string{p.Socket}, args...)...)
-	cmd.Env = append(os.Environ(), variable+"="+role)
-	return cmd
-}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -48,4 +49,20 @@ func UsageOf(t testing.TB, pid int) Usage {
 		}
 	}
 	return u
+}
+
+// MemoryPeak is the most memory that a process has had, in bytes.
+func MemoryPeak(t testing.TB, pid int) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(text), "VmHWM:")
+	number, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
+	kib, err := strconv.Atoi(number)
+	if !found || err != nil {
+		t.Fatalf("no VmHWM in %q: %v", text, err)
+	}
+	return kib << 10
 }

@@ -35,3 +35,13 @@ func Bounded(t testing.TB) context.Context {
 	t.Cleanup(cancel)
 	return ctx
 }
+
+// Sleep waits for d, or until ctx is done: it says whether it went on for d.
+func Sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
