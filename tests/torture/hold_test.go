@@ -13,6 +13,7 @@ const (
 	// at least. heldLimit is what is more than a busy machine explains.
 	heldGoal      = 100 * time.Millisecond
 	heldLimit     = 2 * time.Second
+	heldLate      = time.Second // when to look who holds it
 	heldJudgedMin = 5
 
 	holdPause   = 500 * time.Millisecond // between two measurements of a lane, at most
@@ -63,7 +64,7 @@ func (t *torture) hold(l *lane, v *victim) {
 	begin := time.Now()
 	v.killed = true
 	_ = v.cmd.Process.Kill()
-	goesOn := t.progresses(l.ring, before)
+	goesOn, late := t.progresses(l.ring, before)
 	now := time.Now()
 	<-v.ended
 	t.tally.killed(l.kind)
@@ -78,7 +79,7 @@ func (t *torture) hold(l *lane, v *victim) {
 	took := held{sinceKill: now.Sub(begin), sinceExit: max(0, now.Sub(v.gone))}
 	t.tally.do(func() { t.tally.took[l.kind] = append(t.tally.took[l.kind], took) })
 	if took.sinceExit > heldLimit {
-		t.tally.violation("ring %s was held for %v by a dead process, the daemon being up: %s", l.ring.name, took.sinceExit, t.describe(v))
+		t.tally.violation("ring %s was held for %v by a dead process, the daemon being up: %s\nafter %v:\n%s", l.ring.name, took.sinceExit, t.describe(v), heldLate, late)
 	}
 }
 
@@ -125,14 +126,19 @@ func (t *torture) stalls(r *ring, why func() bool) bool {
 	return false
 }
 
-// progresses waits for a record behind those.
-func (t *torture) progresses(r *ring, before uint64) bool {
-	for deadline := time.Now().Add(victimBusyFor); time.Now().Before(deadline) && !closed(t.tally.alarm); time.Sleep(200 * time.Microsecond) {
+// progresses waits for a record behind those. late is how things stood if there was none for long.
+func (t *torture) progresses(r *ring, before uint64) (ok bool, late string) {
+	begin := time.Now()
+	for time.Since(begin) < victimBusyFor && !closed(t.tally.alarm) {
 		if count, _, _ := r.truth.progress(); count > before {
-			return true
+			return true, late
 		}
+		if late == "" && time.Since(begin) > heldLate {
+			late = t.situation()
+		}
+		time.Sleep(200 * time.Microsecond)
 	}
-	return false
+	return false, late
 }
 
 // staysHeld stops the holder: nothing of it is reclaimed, nobody laps it, and the other rings go on.
@@ -171,7 +177,7 @@ func (t *torture) staysHeld(l *lane, v *victim) bool {
 func (t *torture) goesOn(l *lane, v *victim, before uint64) {
 	v.tell(wordRelease, 1)
 	_ = v.cmd.Process.Signal(syscall.SIGCONT)
-	if !t.progresses(l.ring, before) && !closed(t.tally.alarm) {
+	if ok, _ := t.progresses(l.ring, before); !ok && !closed(t.tally.alarm) {
 		t.tally.violation("ring %s does not go on with the process that held it: %s\n%s", l.ring.name, t.describe(v), t.situation())
 		return
 	}

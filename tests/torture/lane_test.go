@@ -30,8 +30,8 @@ type ring struct {
 	recordMax int
 	epoch     uint64
 	truth     *truth
-	// stops is held for reading while a process that might hold this ring is stopped, and for writing while the test
-	// measures how long somebody holds it.
+	// stops is held for reading while a process that might hold this ring is stopped or dies, and for writing while the
+	// test measures how long somebody holds it.
 	stops  sync.RWMutex
 	target uint64 // its sequence number at the end
 }

@@ -75,10 +75,11 @@ func (t *torture) life(l *lane, v *victim) {
 	t.kill(l, v)
 }
 
-// kill kills a victim. A producer that goes on is what tells that its ring is not held any more: while somebody
-// measures that, none is killed, or still dying.
+// kill kills a victim. It may hold its ring, or be the one that tells that it is not held any more, and a killed process
+// lives on until the kernel comes to it: while somebody measures how long a death holds others, no other victim of that
+// ring is killed, or still dying.
 func (t *torture) kill(l *lane, v *victim) {
-	if l.role == roleProducer && !l.hold {
+	if !l.hold {
 		l.ring.stops.RLock()
 		defer l.ring.stops.RUnlock()
 	}
