@@ -117,9 +117,14 @@ func (p *publisher) publish(part shmring.Part) error {
 		copy(body, part.Payload)
 		return p.producer.Commit()
 	case part.End:
-		return p.producer.End(context.Background())
+		if err := p.producer.End(context.Background()); err != nil {
+			return err
+		}
 	}
-	return nil // pads and gaps are no records
+	// Pads and gaps are no records, but acknowledged: a daemon that comes back must
+	// know of them, or the producer would take it for one that has lost the session.
+	p.journal.Pass(p.entry, part.After)
+	return nil
 }
 
 // publishQueued tries again for the rings that were full, and says when to next.

@@ -142,6 +142,61 @@ func TestRemoteProduceAfterRestart(t *testing.T) {
 	expect(t, reader, 0, 60)
 }
 
+// TestJournalKnowsWhatIsAcknowledged: also when it ends with a pad, which is no record,
+// or with an end.
+func TestJournalKnowsWhatIsAcknowledged(t *testing.T) {
+	a := importer(t, wire.RingSpec{})
+	r := dialRemote(t, a.g.Address(), "p", 7, nil)
+	r.await(link.EventWelcome)
+	r.open(wire.LinkOpenFrame{Mode: wire.LinkProduce, Ring: "r"})
+	p := outbound(t, r.await(link.EventOpened).Opened, 64<<10)
+	a.g.loop.mu.Lock()
+	defer a.g.loop.mu.Unlock()
+	var pub *publisher
+	for _, pub = range a.g.publishers {
+	}
+	pads := 0
+	for i := range 3000 {
+		publish(t, p.writer, i, i+1)
+		if i%500 == 499 {
+			if err := p.writer.End(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for {
+			span, err := p.source.NextSpan(64 << 10)
+			if errors.Is(err, shmring.ErrEmpty) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := pub.Place(span.Position, len(span.Bytes))
+			if err != nil {
+				t.Fatal(err)
+			}
+			copy(body, span.Bytes[shmring.AlignBytes:])
+			if err := pub.Commit(shmring.Chunk{Position: span.Position, Sequence: span.Sequence, Records: span.Records,
+				Bytes: len(span.Bytes), First: [16]byte(span.Bytes)}); err != nil {
+				t.Fatal(err)
+			}
+			if span.Records == 0 {
+				pads++
+			}
+			known := pub.journal.Applied(pub.entry, func(uint64) bool { return true })
+			if known != pub.published || known != p.source.EndBoundary() {
+				t.Fatalf("record %d: published %+v, the journal says %+v, handed out is %+v", i, pub.published, known, p.source.EndBoundary())
+			}
+			if err := p.source.Release(known); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if pads < 3 {
+		t.Errorf("%d stretches without a record: this shows nothing", pads)
+	}
+}
+
 func ringSequence(h *host, ring string) uint64 {
 	h.t.Helper()
 	out, err := h.b.Stats(ring)

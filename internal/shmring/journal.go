@@ -18,7 +18,8 @@ import (
 // A note is written before the record that it is about is committed, to the place
 // that bit 0 of count + 1 names, then count + 1. So the record of the last note but
 // one was committed, and whether that of the last one was, the ring says
-// (Ring.Published). claimNone: the note was settled, and holds as it is.
+// (Ring.Published). claimNone: the note holds as it is, for it is about no record or
+// was settled.
 const (
 	journalMagic      = 0x314E524A4B524224 // "$BRKJRN1"
 	journalVersion    = 1
@@ -133,6 +134,10 @@ func (j *Journal) Note(i int, claim uint64, after Boundary) {
 	j.stamp++
 	storeRel64(j.b, off+jeStamp, j.stamp)
 }
+
+// Pass says that the session is published up to after, behind the last record that
+// was noted: what lies in between is no record, and is acknowledged all the same.
+func (j *Journal) Pass(i int, after Boundary) { j.Note(i, claimNone, after) }
 
 // Applied is how far the session was published; the zero Boundary if nothing was.
 // published is Ring.Published, or says that the ring cannot tell by false.
