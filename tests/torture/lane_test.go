@@ -23,8 +23,8 @@ const (
 	stoppedMax    = 200 * time.Millisecond
 	victimBusyFor = 4 * harness.Patience // how long a victim may take for what it is asked to do
 
-	// yieldingLane is the only one whose victims wait by yielding: with ten of them on two cores Linux 6.18 gave others,
-	// its own threads included, no time for up to 79 s (dmesg: workqueue lockup).
+	// yieldingLane is the only one whose victims wait by yielding: ten of them on two cores leave others, the daemons too,
+	// without time for seconds (docs/CHOOSING.md).
 	yieldingLane = 14
 )
 
